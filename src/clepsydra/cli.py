@@ -1,0 +1,51 @@
+"""The project's command line: `kedro run` in parallel by default, with errors a person can read."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.cli.utils import CONTEXT_SETTINGS
+from kedro.io import DatasetError
+from kedro.validation import ParameterValidationError
+
+from clepsydra.errors import ClepsydraError
+
+__all__ = ["cli", "run"]
+
+_DEFAULT_RUNNER = "ParallelRunner"
+
+
+@click.group(context_settings=CONTEXT_SETTINGS, name="clepsydra")
+def cli() -> None:
+    """Commands of this project."""
+
+
+def _readable_errors(callback: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(callback)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return callback(*args, **kwargs)
+        except (ClepsydraError, ParameterValidationError, DatasetError) as error:
+            raise click.ClickException(str(error)) from error
+
+    return wrapper
+
+
+def _default_to_parallel(command: click.Command) -> click.Command:
+    """Kedro's own `run`, option for option, with another default runner."""
+    command = copy.copy(command)
+    command.params = [copy.copy(parameter) for parameter in command.params]
+    runner = next(parameter for parameter in command.params if parameter.name == "runner")
+    runner.default = _DEFAULT_RUNNER
+    runner.show_default = True
+    command.callback = _readable_errors(command.callback)
+    return command
+
+
+run = _default_to_parallel(kedro_run)
+cli.add_command(run, "run")

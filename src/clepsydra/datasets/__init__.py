@@ -1,0 +1,1 @@
+"""The Kedro datasets this project adds."""

@@ -1,0 +1,102 @@
+"""Hooks: give the pipelines their shape, time every node, and print the summary of a run.
+
+Node hooks run in the worker that runs the node. Each appends one JSON line to a file that all
+workers of a run share; the parent reads it when the run ends. Workers that are spawned rather
+than forked get the hooks too, because Kedro sets each of them up anew.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+from kedro.io import DatasetError
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+from threadpoolctl import threadpool_limits
+
+from clepsydra.datasets.forecast_store import RUN_ID_VARIABLE
+from clepsydra.profile import profile_table, usage
+from clepsydra.structure import follow
+from clepsydra.summary import format_summary
+
+__all__ = ["LineHooks"]
+
+_EVENTS_VARIABLE = "CLEPSYDRA_EVENTS"
+_LOGGER = logging.getLogger(__name__)
+
+
+class LineHooks:
+    """What the line adds to a Kedro run."""
+
+    def __init__(self) -> None:
+        self._starts: dict[str, dict[str, float]] = {}
+        self._saved: dict[str, int] = {}
+        self._run_started = 0.0
+        self._thread_limit: threadpool_limits | None = None
+
+    @hook_impl
+    def after_context_created(self, context: Any) -> None:
+        follow(context.config_loader["parameters"])
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
+        os.environ[RUN_ID_VARIABLE] = os.environ.get("CLEPSYDRA_PARENT_RUN") or run_params["run_id"]
+        handle, path = tempfile.mkstemp(prefix="clepsydra-events-", suffix=".jsonl")
+        os.close(handle)
+        os.environ[_EVENTS_VARIABLE] = path
+        self._run_started = time.time()
+
+    @hook_impl
+    def before_dataset_loaded(self, node: Node) -> None:
+        if node.name not in self._starts:
+            self._starts[node.name] = usage()
+            self._saved[node.name] = 0
+        if self._thread_limit is None:
+            self._thread_limit = threadpool_limits(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+    @hook_impl
+    def after_dataset_saved(self, node: Node) -> None:
+        self._saved[node.name] = self._saved.get(node.name, 0) + 1
+        path = os.environ.get(_EVENTS_VARIABLE)
+        if self._saved[node.name] < len(node.outputs) or not path:
+            return
+        start = self._starts.pop(node.name, None)
+        if start is None:
+            return
+        event = {"node": node.name, "pid": os.getpid(), "start": start, "end": usage()}
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(event) + "\n")
+
+    @hook_impl
+    def after_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any
+    ) -> None:
+        profile = profile_table(self._take_events(), pipeline)
+        catalog.save("run_profile", profile)
+        wall = time.time() - self._run_started
+        run_summary = None
+        if "run_summary" in pipeline.all_outputs():
+            try:
+                run_summary = catalog.load("run_summary")
+            except DatasetError as error:
+                _LOGGER.warning("The summary of the run cannot be read: %s", error)
+        print(format_summary(run_summary, profile, wall, run_params.get("runner", "")), flush=True)
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        self._take_events()
+
+    def _take_events(self) -> list[dict[str, Any]]:
+        path = Path(os.environ.pop(_EVENTS_VARIABLE, ""))
+        if not path.is_file():
+            return []
+        lines = path.read_text(encoding="utf-8").splitlines()
+        path.unlink()
+        return [json.loads(line) for line in lines]

@@ -1,0 +1,120 @@
+"""Quantiles from backtest residuals: conformal, per series and model, by level of the forecast.
+
+Residuals of one series and model are grouped by the size of the forecast they belong to, so that
+the certain zeros of the night do not narrow the intervals of the rush hour. This is the Mondrian
+form of split conformal prediction (Vovk, Gammerman and Shafer, Algorithmic Learning in a Random
+World, 2005, section 4.5), with signed residuals so that intervals need not be symmetric.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from clepsydra.config import TaskConfig
+
+__all__ = ["LEVELS", "add_quantiles", "calibrate", "quantile_columns", "rolling_quantiles"]
+
+LEVELS = [0.025, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.975]
+_MAX_BINS = 4
+_FEWEST_RESIDUALS = 20
+
+
+def quantile_columns() -> list[str]:
+    """Column names of the quantiles: `q0.025`, `q0.1`, … `q0.975`."""
+    return [f"q{level:g}" for level in LEVELS]
+
+
+def calibrate(residuals: pd.DataFrame) -> pd.DataFrame:
+    """Quantiles of residuals by series, model and level of the forecast.
+
+    Args:
+        residuals: `unique_id`, `model`, `y_hat`, `y`, of past windows.
+
+    Returns:
+        `unique_id`, `model`, `lower` (least forecast the row is for) and the quantile columns,
+        which are residuals. A series and model has one row at `lower` = -inf and up to three more.
+        Each model also has rows with an empty `unique_id`, pooled over its series: they serve
+        series that have no residual of their own.
+    """
+    known = residuals.dropna(subset=["y", "y_hat"])
+    rows = []
+    for by in (["unique_id", "model"], ["model"]):
+        for key, group in known.groupby(by, sort=True):
+            unique_id, model = key if len(by) == 2 else ("", key[0])
+            y_hat = group["y_hat"].to_numpy()
+            residual = group["y"].to_numpy() - y_hat
+            for lower, inside in _bins(y_hat):
+                values = np.quantile(residual[inside], LEVELS)
+                rows.append((unique_id, model, lower, *values))
+    return pd.DataFrame(rows, columns=["unique_id", "model", "lower", *quantile_columns()])
+
+
+def add_quantiles(
+    forecasts: pd.DataFrame, calibration: pd.DataFrame, task: TaskConfig
+) -> pd.DataFrame:
+    """Add the calibrated quantiles to point forecasts: sorted, and clipped to what is possible.
+
+    Args:
+        forecasts: `unique_id`, `model`, `y_hat` and any other columns.
+        calibration: from `calibrate`.
+        task: its `minimum` bounds the quantiles.
+
+    Returns:
+        The same rows and columns, and the quantile columns; they are missing where the model has
+        no residual at all.
+    """
+    columns = quantile_columns()
+    out = forecasts.reset_index(drop=True)
+    found = np.full((len(out), len(columns)), np.nan)
+    tables = {key: rows for key, rows in calibration.groupby(["unique_id", "model"])}
+    for (unique_id, model), index in out.groupby(["unique_id", "model"]).indices.items():
+        table = tables.get((unique_id, model), tables.get(("", model)))
+        if table is None:
+            continue
+        place = np.searchsorted(table["lower"].to_numpy(), out["y_hat"].to_numpy()[index], "right")
+        found[index] = table[columns].to_numpy()[np.maximum(place - 1, 0)]
+    values = np.sort(out[["y_hat"]].to_numpy() + found, axis=1)
+    if task.minimum is not None:
+        values = np.maximum(values, task.minimum)
+    out[columns] = values
+    return out
+
+
+def rolling_quantiles(
+    backtests: pd.DataFrame, windows: pd.DataFrame, task: TaskConfig
+) -> pd.DataFrame:
+    """Quantiles of each window from the residuals of windows that had ended by its cutoff.
+
+    Args:
+        backtests: `unique_id`, `cutoff`, `model`, `y`, `y_hat`.
+        windows: `cutoff`, `target_end`, oldest first.
+        task: passed on.
+
+    Returns:
+        The rows with quantile columns, missing in the first windows, which have nothing before
+        them to learn from.
+    """
+    ended = backtests["cutoff"].map(windows.set_index("cutoff")["target_end"])
+    frames = []
+    for window in windows.itertuples():
+        rows = backtests[backtests["cutoff"] == window.cutoff]
+        known = backtests[ended <= window.cutoff]
+        frames.append(add_quantiles(rows, calibrate(known), task))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _bins(y_hat: np.ndarray) -> list[tuple[float, np.ndarray]]:
+    """Lower edges and members of up to four groups of similar forecasts, each large enough."""
+    edges = np.unique(np.quantile(y_hat, np.linspace(0, 1, _MAX_BINS + 1)[1:-1], method="higher"))
+    edges = edges[edges > y_hat.min()]
+    while len(edges):
+        place = np.searchsorted(edges, y_hat, side="right")
+        sizes = np.bincount(place, minlength=len(edges) + 1)
+        smallest = int(sizes.argmin())
+        if sizes[smallest] >= _FEWEST_RESIDUALS:
+            break
+        edges = np.delete(edges, max(smallest - 1, 0))
+    place = np.searchsorted(edges, y_hat, side="right")
+    lowers = [-np.inf, *edges]
+    return [(lower, place == number) for number, lower in enumerate(lowers)]

@@ -1,0 +1,106 @@
+"""Global models: mlforecast's lag features with a scikit-learn regressor."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from typing import Any
+
+import pandas as pd
+from mlforecast import MLForecast
+from mlforecast.lag_transforms import RollingMean
+from mlforecast.target_transforms import Differences
+from sklearn.base import BaseEstimator
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.utils import get_tags
+
+from clepsydra.config import TaskConfig
+
+__all__ = ["MlforecastModel"]
+
+
+class MlforecastModel:
+    """One regressor over all series, on lags, rolling means and the columns known in advance.
+
+    Lags shorter than the lead are filled with the model's own forecasts (recursive); with lags at
+    least as long as the lead it is a direct model, trained on what it will really see.
+
+    Args:
+        task: gives frequency and season length.
+        lead: most steps ahead.
+        estimator: import path of a scikit-learn regressor.
+        params: its arguments.
+        lags: steps back; by default the last steps and a few whole seasons.
+        rolling_means: lag to window lengths, e.g. `{48: [24, 168]}`.
+        difference_season: learn the difference from a season ago instead of the value.
+        known_columns: whether columns known in advance are features.
+
+    Raises:
+        ImportError, AttributeError, TypeError: the estimator or its arguments do not exist.
+    """
+
+    def __init__(
+        self,
+        task: TaskConfig,
+        lead: int,
+        estimator: str,
+        params: dict[str, Any] | None = None,
+        lags: list[int] | None = None,
+        rolling_means: dict[int, list[int]] | None = None,
+        difference_season: bool = False,
+        known_columns: bool = True,
+    ):
+        module, _, cls = estimator.rpartition(".")
+        regressor = getattr(importlib.import_module(module), cls)(**(params or {}))
+        self._estimator = _accept_missing(regressor)
+        season = task.season_length
+        self._freq = task.freq
+        self._lags = lags or sorted({1, 2, season, 2 * season})
+        self._rolling_means = {int(k): list(v) for k, v in (rolling_means or {}).items()}
+        self._differences = [season] if difference_season else []
+        self._known_columns = known_columns
+        self.min_history = max(self._lags) + sum(self._differences) + 1
+
+    def fit(self, history: pd.DataFrame) -> MLForecast:
+        model = MLForecast(
+            models={"y_hat": self._estimator},
+            freq=self._freq,
+            lags=self._lags,
+            lag_transforms={
+                lag: [RollingMean(window, min_samples=1) for window in windows]
+                for lag, windows in self._rolling_means.items()
+            },
+            target_transforms=[Differences(self._differences)] if self._differences else None,
+            num_threads=1,
+        )
+        sizes = history.groupby("unique_id")["y"].transform("size")
+        long_enough = history[sizes >= self.min_history]
+        if long_enough.empty:
+            raise ValueError(f"no series has the {self.min_history} steps this model needs")
+        return model.fit(self._features(long_enough), static_features=[])
+
+    def predict(
+        self, state: MLForecast, history: pd.DataFrame, future: pd.DataFrame
+    ) -> pd.DataFrame:
+        horizon = int(future.groupby("unique_id").size().max())
+        known = self._features(future)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            forecast = state.predict(
+                horizon,
+                new_df=self._features(history),
+                X_df=known if known.shape[1] > 2 else None,
+            )
+        return forecast[["unique_id", "ds", "y_hat"]]
+
+    def _features(self, frame: pd.DataFrame) -> pd.DataFrame:
+        if self._known_columns:
+            return frame
+        return frame[[column for column in ("unique_id", "ds", "y") if column in frame]]
+
+
+def _accept_missing(regressor: BaseEstimator) -> BaseEstimator:
+    if get_tags(regressor).input_tags.allow_nan:
+        return regressor
+    return make_pipeline(SimpleImputer(keep_empty_features=True), regressor)

@@ -1,0 +1,62 @@
+"""Every stage of the line under its own name, and the whole line as `__default__`."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Pipeline
+
+from clepsydra.pipelines import (
+    clean,
+    collect,
+    deploy,
+    evaluate,
+    explore,
+    forecast,
+    monitor,
+    report,
+    split,
+    train,
+)
+from clepsydra.structure import current_structure
+
+__all__ = ["STAGES", "register_pipelines"]
+
+STAGES = (
+    "collect",
+    "clean",
+    "explore",
+    "split",
+    "train",
+    "evaluate",
+    "deploy",
+    "forecast",
+    "monitor",
+    "report",
+)
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Stage name to pipeline, in the order of the line.
+
+    Nodes are namespaced by stage, and within it by shard: `train.shard_0.backtest_local_models`.
+    """
+    structure = current_structure()
+    n_shards, models = structure.n_shards, list(structure.global_models)
+    stages = {
+        "collect": collect.create_pipeline(),
+        "clean": clean.create_pipeline(n_shards),
+        "explore": explore.create_pipeline(n_shards),
+        "split": split.create_pipeline(),
+        "train": train.create_pipeline(n_shards, models),
+        "evaluate": evaluate.create_pipeline(),
+        "deploy": deploy.create_pipeline(),
+        "forecast": forecast.create_pipeline(n_shards, models),
+        "monitor": monitor.create_pipeline(),
+        "report": report.create_pipeline(),
+    }
+    named = {
+        stage: Pipeline(
+            pipeline, namespace=stage, prefix_datasets_with_namespace=False, tags=stage
+        )
+        for stage, pipeline in stages.items()
+    }
+    return {**named, "__default__": sum(named.values(), Pipeline([]))}

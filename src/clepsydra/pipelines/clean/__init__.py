@@ -1,0 +1,5 @@
+"""The `clean` stage."""
+
+from clepsydra.pipelines.clean.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

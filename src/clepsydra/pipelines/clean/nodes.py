@@ -1,0 +1,284 @@
+"""Raw snapshots to the `panel`, `series`, `quality_report` and `quarantine` tables."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from clepsydra.calendars import calendar_columns
+from clepsydra.config import CalendarConfig, SourceConfig, SourcesConfig, TaskConfig, parse_as_of
+from clepsydra.datasets.raw_store import RawStore
+from clepsydra.errors import PanelError, SourceError
+from clepsydra.pipelines.clean.parsing import parse_covariate, parse_target
+from clepsydra.pipelines.clean.regular import fill_covariate, regularize, to_grid
+from clepsydra.sharding import shard_of
+from clepsydra.timegrid import add_span, grid, local_day_start, snap
+
+__all__ = [
+    "build_panel",
+    "build_series",
+    "clean_covariates",
+    "clean_target",
+    "report_quality",
+    "split_observations",
+]
+
+
+def clean_target(
+    raw: RawStore, sources: SourcesConfig, task: TaskConfig, as_of: str
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, str]]:
+    """Type the target's rows known at `as_of`, put them on the grid, and set the run's clock.
+
+    Returns:
+        observations: `unique_id`, `ds`, `y` on the grid, gaps still open.
+        series_ids: `unique_id` and the id columns it is made of.
+        account, quarantine: the fate of every raw row.
+        clock: `as_of`, `panel_end` (first step not known) and `cutoff` (last step known).
+
+    Raises:
+        SourceError: nothing is known at `as_of`, or no row is usable.
+    """
+    name, source = sources.target
+    day = parse_as_of(as_of)
+    known = raw.read(name, day)
+    if known.empty:
+        first = min(raw.days(name), default=None)
+        raise SourceError(
+            f"as_of {as_of}: nothing of source '{name}' is known then "
+            f"(first day collected: {first}); run 'collect' or choose a later day"
+        )
+
+    def end(ds: pd.Series) -> pd.Timestamp:
+        if day is None:
+            last = snap(ds.iloc[[ds.argmax()]], task.freq, task.timezone).iloc[0]
+            return add_span(last, 1, task.freq, task.timezone)
+        start = pd.Series([local_day_start(day, task.timezone)])
+        return snap(start, task.freq, task.timezone).iloc[0]
+
+    rows, account, quarantine = parse_target(name, source, known, end)
+    if rows["y"].notna().sum() == 0:
+        reasons = sorted(set(account.loc[account["unique_id"] != "", "measure"]) - {"rows in"})
+        raise SourceError(
+            f"source '{name}': no row can be used ({'; '.join(reasons)}); "
+            f"correct the source's description"
+        )
+    panel_end = end(rows["ds"])
+    clock = {
+        "as_of": day.isoformat() if day else str(panel_end.date()),
+        "panel_end": panel_end.isoformat(),
+        "cutoff": add_span(panel_end, -1, task.freq, task.timezone).isoformat(),
+    }
+    ids = rows.drop(columns=["ds", "y"]).drop_duplicates("unique_id", ignore_index=True)
+    return to_grid(rows, source, task), ids, account, quarantine, clock
+
+
+def clean_covariates(
+    raw: RawStore, sources: SourcesConfig, as_of: str
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Type the rows of every covariate source known at `as_of`.
+
+    Returns:
+        covariates: `source`, `join_key`, `ds` (naive UTC), then every covariate column.
+        account, quarantine: the fate of every raw row.
+    """
+    day = parse_as_of(as_of)
+    parts = [
+        parse_covariate(name, source, known)
+        for name, source in sources.of_role("covariate").items()
+        if not (known := raw.read(name, day)).empty
+    ]
+    if not parts:
+        empty = pd.DataFrame({"source": [], "join_key": [], "ds": pd.to_datetime([])})
+        return empty, pd.DataFrame(), pd.DataFrame()
+    covariates, accounts, quarantines = (
+        pd.concat(frames, ignore_index=True) for frames in zip(*parts, strict=True)
+    )
+    return covariates, accounts, quarantines
+
+
+def build_series(
+    observations: pd.DataFrame,
+    series_ids: pd.DataFrame,
+    raw: RawStore,
+    sources: SourcesConfig,
+    task: TaskConfig,
+    clock: dict[str, str],
+    n_shards: int,
+) -> pd.DataFrame:
+    """One row a series: its shard, its grid, its static attributes and its quality flags.
+
+    Returns:
+        `unique_id`, `shard`, `freq`, `season_lengths`, `first_ds`, `last_ds`, `n_observations`,
+        `flags` (any of `empty`, `single point`, `constant`, `short`: less than two seasons,
+        `ended`: silent for more than four seasons), then id columns and attributes.
+    """
+    season = task.season_length
+    end = pd.Timestamp(clock["panel_end"])
+    rows = []
+    for unique_id, group in observations.groupby("unique_id", sort=True):
+        values = group.loc[group["y"].notna()]
+        seen = values[values["y"] != 0] if task.fill == "zero" else values
+        first = values["ds"].min()
+        last = seen["ds"].max() if len(seen) else first
+        silent_since = add_span(end, -4 * season, task.freq, task.timezone)
+        length = (
+            len(grid(first, end, task.freq, task.timezone)) if len(values) else 0
+        )
+        is_zero_filled = task.fill == "zero" and len(values) < length
+        flags = {
+            "empty": values.empty,
+            "single point": len(values) == 1,
+            "constant": len(values) > 1 and values["y"].nunique() == 1 and not is_zero_filled,
+            "short": length < 2 * season,
+            "ended": bool(len(seen)) and last < silent_since,
+        }
+        rows.append(
+            {
+                "unique_id": unique_id,
+                "shard": shard_of(str(unique_id), n_shards),
+                "freq": task.freq,
+                "season_lengths": [season],
+                "first_ds": first,
+                "last_ds": last,
+                "n_observations": len(values),
+                "flags": ", ".join(name for name, is_set in flags.items() if is_set),
+            }
+        )
+    series = pd.DataFrame(rows)
+    series = series.merge(series_ids, on="unique_id", how="left")
+    for name, source in sources.of_role("attributes").items():
+        series = _join_attributes(series, name, source, raw.read(name))
+    return series
+
+
+def split_observations(
+    observations: pd.DataFrame, series: pd.DataFrame, n_shards: int
+) -> list[pd.DataFrame]:
+    """One frame a shard: its series' observations with a value."""
+    shard = observations["unique_id"].map(dict(zip(series["unique_id"], series["shard"], strict=True)))
+    valued = observations["y"].notna()
+    return [observations[valued & (shard == number)] for number in range(n_shards)]
+
+
+def _join_attributes(
+    series: pd.DataFrame, name: str, source: SourceConfig, raw: pd.DataFrame
+) -> pd.DataFrame:
+    keys = source.join_on
+    unknown = [key for key in keys if key not in series.columns]
+    if unknown:
+        raise SourceError(
+            f"source '{name}': 'join' names {unknown}, which the series do not have; "
+            f"they have: {', '.join(series.columns)}"
+        )
+    table = raw[[*keys.values(), *source.renames]].rename(columns=source.renames)
+    table = table.drop_duplicates(list(keys.values()))
+    joined = series.merge(
+        table, left_on=list(keys), right_on=list(keys.values()), how="left", suffixes=("", "_raw")
+    )
+    return joined.drop(columns=[c for c in keys.values() if c not in series.columns])
+
+
+def build_panel(
+    observations: pd.DataFrame,
+    covariates: pd.DataFrame,
+    series: pd.DataFrame,
+    sources: SourcesConfig,
+    task: TaskConfig,
+    calendar: CalendarConfig,
+    clock: dict[str, str],
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Regular series of one shard, with every exogenous column.
+
+    Returns:
+        panel: `unique_id`, `ds` (naive UTC), `y`, `is_imputed`, then exogenous columns.
+        future: `unique_id`, `ds` of the steps after the panel up to the end of the horizon, and
+            the columns known in advance only.
+        account: grid steps filled, by series.
+    """
+    end = pd.Timestamp(clock["panel_end"])
+    members = series[series["unique_id"].isin(observations["unique_id"])]
+    target_end = add_span(
+        add_span(end, task.gap, task.freq, task.timezone), task.horizon, task.freq, task.timezone
+    )
+    ahead = grid(end, target_end, task.freq, task.timezone)
+    if observations.empty:
+        panel = pd.DataFrame({"unique_id": pd.Series(dtype=str), "ds": ahead[:0], "y": 0.0, "is_imputed": False})
+        future = panel[["unique_id", "ds"]]
+    else:
+        panel = regularize(observations, end, task)
+        future = pd.MultiIndex.from_product(
+            [members["unique_id"], ahead], names=["unique_id", "ds"]
+        ).to_frame(index=False)
+    for source in sources.of_role("covariate").values():
+        panel = _with_covariates(panel, members, covariates, source)
+        if source.known == "in_advance":
+            future = _with_covariates(future, members, covariates, source)
+    panel = pd.concat([panel, calendar_columns(panel["ds"], calendar, task.timezone)], axis=1)
+    future = pd.concat([future, calendar_columns(future["ds"], calendar, task.timezone)], axis=1)
+    counts = panel.groupby("unique_id")["is_imputed"].agg(["size", "sum"])
+    account = pd.concat(
+        [
+            pd.DataFrame({"unique_id": counts.index, "measure": measure, "value": values.to_numpy()})
+            for measure, values in (("grid steps", counts["size"]), ("steps imputed", counts["sum"]))
+        ]
+    )
+    account.insert(0, "source", "panel")
+    return panel, future, account
+
+
+def _with_covariates(
+    frame: pd.DataFrame, members: pd.DataFrame, covariates: pd.DataFrame, source: SourceConfig
+) -> pd.DataFrame:
+    columns = list(source.renames.values())
+    keys = list(source.join_on)
+    unknown = [key for key in keys if key not in members.columns]
+    if unknown:
+        raise SourceError(f"'join' names {unknown}, which the series do not have")
+    join_key = members[keys].agg("-".join, axis=1) if keys else pd.Series("", index=members.index)
+    key_of = dict(zip(members["unique_id"], join_key, strict=True))
+    steps = pd.DatetimeIndex(frame["ds"].unique()).sort_values()
+    tables = [
+        fill_covariate(covariates[covariates["join_key"] == key], steps, columns).assign(_key=key)
+        for key in sorted(set(key_of.values()))
+    ]
+    if not tables or frame.empty:
+        return frame.assign(**{column: pd.Series(dtype="float32") for column in columns})
+    table = pd.concat(tables).reset_index()
+    keyed = frame.assign(_key=frame["unique_id"].map(key_of))
+    return keyed.merge(table, on=["_key", "ds"], how="left").drop(columns="_key")
+
+
+def report_quality(
+    target_account: pd.DataFrame,
+    covariate_account: pd.DataFrame,
+    target_quarantine: pd.DataFrame,
+    covariate_quarantine: pd.DataFrame,
+    series: pd.DataFrame,
+    *panel_accounts: pd.DataFrame,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Gather every account and every rejected row.
+
+    Returns:
+        quality_report: `source`, `unique_id`, `measure`, `value`.
+        quarantine: `source`, `file`, `line`, `unique_id`, `reason`, `row` (JSON).
+
+    Raises:
+        PanelError: no series has a single value.
+    """
+    if (series["n_observations"] == 0).all():
+        raise PanelError("no series has a value: see the quarantine")
+    flagged = series.assign(flag=series["flags"].str.split(", ")).explode("flag")
+    flagged = flagged[flagged["flag"] != ""]
+    flags = pd.DataFrame(
+        {
+            "source": "panel",
+            "unique_id": flagged["unique_id"],
+            "measure": "flag: " + flagged["flag"],
+            "value": 1,
+        }
+    )
+    accounts = [target_account, covariate_account, *panel_accounts, flags]
+    report = pd.concat([part for part in accounts if len(part)], ignore_index=True)
+    rejected = [part for part in (target_quarantine, covariate_quarantine) if len(part)]
+    quarantine = pd.concat(rejected or [target_quarantine], ignore_index=True)
+    return report.astype({"value": "int64"}), quarantine
+

@@ -1,0 +1,5 @@
+"""The `collect` stage."""
+
+from clepsydra.pipelines.collect.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

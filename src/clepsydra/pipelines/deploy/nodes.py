@@ -1,0 +1,78 @@
+"""Bundle what was chosen, and let it through to the forecasts only if it passes the gate."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import version
+from typing import Any
+
+import pandas as pd
+
+from clepsydra.config import DeployConfig, ModelsConfig, TaskConfig
+from clepsydra.fingerprint import fingerprint
+from clepsydra.models.intervals import calibrate
+
+__all__ = ["build_bundle", "decide_promotion"]
+
+_LIBRARIES = ["clepsydra", "pandas", "scikit-learn", "statsmodels", "statsforecast", "mlforecast"]
+
+
+def decide_promotion(
+    champions: pd.DataFrame, verdict: dict[str, Any], deploy: DeployConfig
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Let the champions through if they are at least as good as the gate asks.
+
+    Returns:
+        promoted_champions: the champions, or the reference model for every series.
+        promotion: `promoted`, `reason` and the figures that decided.
+    """
+    ratio, limit = verdict["relative_error"], deploy.max_relative_error
+    reference = verdict["reference"]
+    promoted = ratio is not None and ratio <= limit
+    figure = "no figure" if ratio is None else f"{ratio:.3f}"
+    comparison = "at most" if promoted else "not at most"
+    promotion = {
+        "promoted": promoted,
+        "relative_error": ratio,
+        "limit": limit,
+        "reason": f"champions' error over {reference}'s on report windows is {figure}, "
+        f"{comparison} {limit:g}",
+    }
+    if promoted:
+        return champions, promotion
+    refused = champions.assign(model=reference, reason=f"gate: {promotion['reason']}")
+    return refused, promotion
+
+
+def build_bundle(
+    promoted_champions: pd.DataFrame,
+    promotion: dict[str, Any],
+    backtests: pd.DataFrame,
+    panel: pd.DataFrame,
+    task: TaskConfig,
+    models: ModelsConfig,
+    clock: dict[str, str],
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """All that forecasting needs besides the fitted models, under one content hash.
+
+    Returns:
+        bundle: `bundle_id`, champions, model descriptions, task, data fingerprint, versions.
+        calibration: residual quantiles of the champions, see `models.intervals.calibrate`.
+    """
+    chosen = dict(zip(promoted_champions["unique_id"], promoted_champions["model"], strict=True))
+    used = backtests[backtests["model"].isin(set(chosen.values()))]
+    calibration = calibrate(used[["unique_id", "model", "y", "y_hat"]])
+    content = {
+        "as_of": clock["as_of"],
+        "cutoff": clock["cutoff"],
+        "promotion": promotion,
+        "champions": chosen,
+        "models": models.model_dump(),
+        "task": task.model_dump(),
+        "panel_sha256": fingerprint(panel),
+        "calibration_sha256": fingerprint(calibration),
+        "versions": {library: version(library) for library in _LIBRARIES},
+    }
+    canonical = json.dumps(content, sort_keys=True).encode()
+    return {"bundle_id": hashlib.sha256(canonical).hexdigest()[:16], **content}, calibration

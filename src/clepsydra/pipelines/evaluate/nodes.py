@@ -1,0 +1,223 @@
+"""Score the backtests, rank the models, and choose a champion for every series."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import wilcoxon
+
+from clepsydra.config import EvaluateConfig, ModelsConfig, TaskConfig
+from clepsydra.models.backtest import to_wall_frame
+
+__all__ = [
+    "choose_champions",
+    "judge_champions",
+    "rank_models",
+    "score_backtests",
+    "seasonal_scales",
+]
+
+_ROLES = ("select", "report")
+
+
+def seasonal_scales(
+    panel: pd.DataFrame, windows: pd.DataFrame, task: TaskConfig
+) -> pd.DataFrame:
+    """The denominator of MASE: mean absolute seasonal difference before the first cutoff.
+
+    On the local clock, so that the clocks' changes do not count as errors. Source: Hyndman and
+    Koehler, Another look at measures of forecast accuracy (2006).
+
+    Returns:
+        `unique_id`, `scale`; zero for a series that repeats itself exactly, missing for one that
+        has no season of history yet.
+    """
+    before = panel.loc[panel["ds"] <= windows["cutoff"].min(), ["unique_id", "ds", "y"]]
+    wall = to_wall_frame(before, task)
+    wall["scale"] = wall.groupby("unique_id")["y"].diff(task.season_length).abs()
+    scales = wall.groupby("unique_id")["scale"].mean()
+    ids = pd.Index(sorted(panel["unique_id"].unique()), name="unique_id")
+    return scales.reindex(ids).reset_index()
+
+
+def score_backtests(
+    backtests: pd.DataFrame, windows: pd.DataFrame, scales: pd.DataFrame
+) -> pd.DataFrame:
+    """Errors of every series and model, apart for the windows that select and that report.
+
+    Returns:
+        `unique_id`, `role`, `model`, `metric` (`mae`, `rmse`, `bias`, `mase`, `coverage_95`,
+        `coverage_80`), `value`. MASE is missing where the scale is zero or missing.
+    """
+    role = windows.set_index("cutoff")["role"]
+    rows = backtests.assign(role=backtests["cutoff"].map(role))
+    rows = rows[rows["role"].isin(_ROLES) & rows["y"].notna()]
+    rows = rows.assign(
+        error=rows["y_hat"] - rows["y"],
+        coverage_95=_inside(rows, "q0.025", "q0.975"),
+        coverage_80=_inside(rows, "q0.1", "q0.9"),
+    )
+    groups = rows.groupby(["unique_id", "role", "model"], sort=True)
+    scores = pd.DataFrame(
+        {
+            "mae": groups["error"].agg(lambda error: error.abs().mean()),
+            "rmse": groups["error"].agg(lambda error: np.sqrt((error**2).mean())),
+            "bias": groups["error"].mean(),
+            "coverage_95": groups["coverage_95"].mean(),
+            "coverage_80": groups["coverage_80"].mean(),
+        }
+    ).reset_index()
+    scale = scores["unique_id"].map(scales.set_index("unique_id")["scale"])
+    scores["mase"] = scores["mae"] / scale.where(scale > 0)
+    return scores.melt(
+        id_vars=["unique_id", "role", "model"], var_name="metric", value_name="value"
+    )
+
+
+def _inside(rows: pd.DataFrame, low: str, high: str) -> pd.Series:
+    known = rows[low].notna()
+    inside = (rows["y"] >= rows[low]) & (rows["y"] <= rows[high])
+    return inside.astype(float).where(known)
+
+
+def choose_champions(
+    metrics: pd.DataFrame, models: ModelsConfig, evaluate: EvaluateConfig, series: pd.DataFrame
+) -> pd.DataFrame:
+    """The model of each series, from the windows that select, and why.
+
+    A few days of one series say little, so its own record is blended with the record of all:
+    `score = (own + shrinkage * all) / (1 + shrinkage)`, both relative to the reference model. A
+    series without a scored window takes the model that is best over all.
+
+    Returns:
+        `unique_id`, `model`, `reason`: a row for every series.
+    """
+    chosen = metrics[(metrics["role"] == "select") & (metrics["metric"] == "mae")]
+    errors = chosen.pivot(index="unique_id", columns="model", values="value")
+    order = [name for name in models.root if name in errors.columns]
+    errors = errors[order]
+    reference = errors[models.reference]
+    floor = 0.05 * reference.mean()
+    own = errors.div(reference.clip(lower=floor), axis=0).clip(upper=5.0)
+    overall = own.mean()
+    weight = evaluate.shrinkage
+    score = (own + weight * overall) / (1 + weight)
+    best = overall.idxmin() if len(overall.dropna()) else models.reference
+    rows = []
+    for unique_id in series["unique_id"]:
+        if unique_id not in score.index or score.loc[unique_id].isna().all():
+            rows.append((unique_id, best, "no window of its own: the best model over all series"))
+            continue
+        name = str(score.loc[unique_id].idxmin())
+        reason = (
+            f"{own.loc[unique_id, name]:.0%} of {models.reference}'s error on its own windows, "
+            f"{overall[name]:.0%} over all series"
+        )
+        rows.append((unique_id, name, reason))
+    return pd.DataFrame(rows, columns=["unique_id", "model", "reason"])
+
+
+def rank_models(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Mean scores on the windows that report, ranked, with significance groups.
+
+    Models share the group `a` with the best one if a Wilcoxon signed-rank test over the series
+    does not tell them from it at 5 %, Holm-corrected for the number of models; others are `b`.
+
+    Returns:
+        `model`, `metric`, `value` (mean over series), `rank` (1 is best), `group`.
+    """
+    reported = metrics[metrics["role"] == "report"]
+    means = reported.groupby(["metric", "model"])["value"].mean().reset_index()
+    nominal = {"coverage_95": 0.95, "coverage_80": 0.80, "bias": 0.0}
+    target = means["metric"].map(nominal)
+    distance = (means["value"] - target).abs().where(target.notna(), means["value"])
+    means["rank"] = distance.groupby(means["metric"]).rank(method="min")
+    groups: dict[tuple[str, str], str] = {}
+    for metric in ("mae", "mase", "rmse"):
+        table = reported[reported["metric"] == metric]
+        table = table.pivot(index="unique_id", columns="model", values="value").dropna(how="all")
+        groups |= {(metric, model): group for model, group in _groups(table).items()}
+    keys = zip(means["metric"], means["model"], strict=True)
+    means["group"] = [groups.get(key, "") for key in keys]
+    columns = ["model", "metric", "value", "rank", "group"]
+    return means.sort_values(["metric", "rank", "model"], ignore_index=True)[columns]
+
+
+def _groups(table: pd.DataFrame) -> dict[str, str]:
+    if table.empty or table.mean().isna().all():
+        return {}
+    best = table.mean().idxmin()
+    pvalues = {}
+    for model in table.columns:
+        difference = (table[model] - table[best]).dropna()
+        if model == best or not difference.any():
+            pvalues[model] = 1.0
+        else:
+            pvalues[model] = float(wilcoxon(difference, zero_method="zsplit").pvalue)
+    groups, still = {}, True
+    for position, model in enumerate(sorted(pvalues, key=lambda name: pvalues[name])):
+        still = still and pvalues[model] * (len(pvalues) - 1 - position) < 0.05 and model != best
+        groups[model] = "b" if still else "a"
+    return groups
+
+
+def judge_champions(
+    metrics: pd.DataFrame,
+    champions: pd.DataFrame,
+    scales: pd.DataFrame,
+    windows: pd.DataFrame,
+    models: ModelsConfig,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The champions against the reference, on windows later than all that chose them.
+
+    Returns:
+        champion_scores: `unique_id`, `model`, `mae`, `mase` and the reference's `reference_mae`,
+            `reference_mase`, `note` (why a MASE is missing).
+        verdict: means over the series that have a MASE, their ratio, and how many have none.
+    """
+    reported = metrics[metrics["role"] == "report"]
+    wide = reported.pivot(index=["unique_id", "model"], columns="metric", values="value")
+    scores = champions[["unique_id", "model"]].merge(
+        wide[["mae", "mase", "coverage_80"]].reset_index(), on=["unique_id", "model"], how="left"
+    )
+    reference = wide.xs(models.reference, level="model")[["mae", "mase"]].add_prefix("reference_")
+    scores = scores.merge(reference.reset_index(), on="unique_id", how="left")
+    scale = scores["unique_id"].map(scales.set_index("unique_id")["scale"])
+    scores["note"] = np.select(
+        [scores["mae"].isna(), scale.isna(), scale == 0],
+        ["no report window", "less than a season of history", "MASE scale is zero"],
+        default="",
+    )
+    judged = scores.dropna(subset=["mase", "reference_mase"])
+    verdict = {
+        "reference": models.reference,
+        "report_windows": int((windows["role"] == "report").sum()),
+        "first_report_target": str(windows.loc[windows["role"] == "report", "target_start"].min()),
+        "last_select_target": str(windows.loc[windows["role"] == "select", "target_end"].max()),
+        "series": len(scores),
+        "series_judged": len(judged),
+        "series_with_zero_scale": int((scale == 0).sum()),
+        "series_without_scale": int(scale.isna().sum()),
+        "champion_mase": _mean(judged["mase"]),
+        "reference_mase": _mean(judged["reference_mase"]),
+        "champion_mae": _mean(scores["mae"]),
+        "reference_mae": _mean(scores["reference_mae"]),
+        "coverage_80": _mean(scores["coverage_80"]),
+    }
+    error = "mase" if len(judged) else "mae"
+    verdict["relative_error"] = _ratio(verdict[f"champion_{error}"], verdict[f"reference_{error}"])
+    return scores, verdict
+
+
+def _mean(values: pd.Series) -> float | None:
+    return float(values.mean()) if values.notna().any() else None
+
+
+def _ratio(value: float | None, reference: float | None) -> float | None:
+    if value is None or reference is None:
+        return None
+    if reference == 0:
+        return 1.0 if value == 0 else float("inf")
+    return value / reference

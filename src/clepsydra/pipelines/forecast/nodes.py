@@ -1,0 +1,118 @@
+"""Forecast the next horizon with the promoted bundle, and publish it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from clepsydra.config import ModelsConfig, SourcesConfig, TaskConfig
+from clepsydra.errors import PanelError
+from clepsydra.models.backtest import forecast, until, to_wall_frame
+from clepsydra.models.base import build_models, combinations, local_models
+from clepsydra.models.intervals import add_quantiles, quantile_columns
+from clepsydra.pipelines.train.nodes import combine, lead_steps, without_past_only
+from clepsydra.timegrid import add_span
+
+__all__ = ["assemble_forecasts", "forecast_global_model", "forecast_local_models"]
+
+
+def forecast_local_models(
+    panel: pd.DataFrame,
+    future: pd.DataFrame,
+    fitted: dict[str, Any],
+    bundle: dict[str, Any],
+    sources: SourcesConfig,
+    task: TaskConfig,
+    models: ModelsConfig,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Forecast one shard's series with the per-series models that their champions need.
+
+    Returns:
+        points: `unique_id`, `ds`, `model`, `y_hat`.
+        failures: `unique_id`, `model`, `reason`.
+    """
+    names = local_models(models)
+    return _forecast(names, panel, future, fitted, bundle, sources, task, models)
+
+
+def forecast_global_model(
+    panel: pd.DataFrame,
+    future: pd.DataFrame,
+    fitted: dict[str, Any],
+    bundle: dict[str, Any],
+    sources: SourcesConfig,
+    task: TaskConfig,
+    models: ModelsConfig,
+    name: str,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Forecast with the model `name` if a champion needs it; returns as the local models do."""
+    return _forecast([name], panel, future, fitted, bundle, sources, task, models)
+
+
+def _forecast(
+    names: list[str],
+    panel: pd.DataFrame,
+    future: pd.DataFrame,
+    fitted: dict[str, Any],
+    bundle: dict[str, Any],
+    sources: SourcesConfig,
+    task: TaskConfig,
+    models: ModelsConfig,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    members = combinations(models)
+    ids = set(panel["unique_id"].unique())
+    needed: set[str] = set()
+    for unique_id, champion in bundle["champions"].items():
+        if unique_id in ids:
+            needed.update(members.get(champion, [champion]))
+    points = [_empty_points(future)]
+    failures = [pd.DataFrame({"unique_id": [], "reason": [], "model": []}, dtype=object)]
+    known = without_past_only(panel, sources).drop(columns="is_imputed")
+    chosen = [name for name in names if name in needed and name in fitted]
+    for name, model in build_models(chosen, models, task, lead_steps(future)).items():
+        history = to_wall_frame(
+            until(known, panel["ds"].max(), models.root[name].max_history), task
+        )
+        rows, reasons = forecast(name, model, fitted[name], None, history, future, task)
+        points.append(rows.assign(model=name))
+        failures.append(reasons.assign(model=name))
+    return pd.concat(points, ignore_index=True), pd.concat(failures, ignore_index=True)
+
+
+def _empty_points(future: pd.DataFrame) -> pd.DataFrame:
+    empty = future.loc[future.index[:0], ["unique_id", "ds"]]
+    return empty.assign(y_hat=pd.Series(dtype=float), model=pd.Series(dtype=object))
+
+
+def assemble_forecasts(
+    bundle: dict[str, Any],
+    calibration: pd.DataFrame,
+    series: pd.DataFrame,
+    task: TaskConfig,
+    models: ModelsConfig,
+    clock: dict[str, str],
+    *points: pd.DataFrame,
+) -> pd.DataFrame:
+    """The champions' forecasts of every series, with quantiles.
+
+    Returns:
+        `unique_id`, `cutoff`, `ds`, `model`, `y_hat` and the quantile columns; the store adds
+        `run_id` and `published_at`.
+
+    Raises:
+        PanelError: a series that has observations would be left without a forecast.
+    """
+    table = combine(pd.concat([part for part in points if len(part)]), models, task)
+    start = add_span(pd.Timestamp(clock["panel_end"]), task.gap, task.freq, task.timezone)
+    champion = table["unique_id"].map(bundle["champions"])
+    table = table[(table["ds"] >= start) & (table["model"] == champion)]
+    lost = set(series.loc[series["n_observations"] > 0, "unique_id"]) - set(table["unique_id"])
+    if lost:
+        raise PanelError(
+            f"no forecast for {len(lost)} series, e.g. {sorted(lost)[:5]}: the bundle was made "
+            f"from other data; run 'train', 'evaluate' and 'deploy' again"
+        )
+    table = add_quantiles(table.assign(cutoff=pd.Timestamp(clock["cutoff"])), calibration, task)
+    columns = ["unique_id", "cutoff", "ds", "model", "y_hat", *quantile_columns()]
+    return table[columns].sort_values(["unique_id", "ds"], ignore_index=True)

@@ -1,0 +1,62 @@
+from functools import partial, update_wrapper
+
+from kedro.pipeline import Node, Pipeline
+
+from clepsydra.pipelines.forecast.nodes import (
+    assemble_forecasts,
+    forecast_global_model,
+    forecast_local_models,
+)
+from clepsydra.sharding import gather, per_shard, sharded
+
+_PARAMETERS = ["params:sources", "params:task", "params:models"]
+
+
+def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
+    """The promoted bundle and the latest panel to published forecasts."""
+    shard = Pipeline(
+        [
+            Node(
+                forecast_local_models,
+                inputs=["panel", "future", "fitted", "bundle", *_PARAMETERS],
+                outputs=["next_points", "next_failures"],
+                name="forecast_local_models",
+            )
+        ]
+    )
+    across = [
+        Node(
+            update_wrapper(partial(forecast_global_model, name=name), forecast_global_model),
+            inputs=["panel", "future", f"{name}.fitted", "bundle", *_PARAMETERS],
+            outputs=[f"{name}.next_points", f"{name}.next_failures"],
+            name=f"forecast_{name}",
+        )
+        for name in global_models
+    ]
+    publish = [
+        Node(
+            assemble_forecasts,
+            inputs=[
+                "bundle",
+                "calibration",
+                "series",
+                "params:task",
+                "params:models",
+                "clock",
+                *sharded("next_points", n_shards),
+                *(f"{name}.next_points" for name in global_models),
+            ],
+            outputs="forecasts",
+            name="publish_forecasts",
+        ),
+        Node(
+            gather,
+            inputs=[
+                *sharded("next_failures", n_shards),
+                *(f"{name}.next_failures" for name in global_models),
+            ],
+            outputs="forecast_failures",
+            name="gather_forecast_failures",
+        ),
+    ]
+    return Pipeline([*per_shard(shard, n_shards, {"bundle"}).nodes, *across, *publish])

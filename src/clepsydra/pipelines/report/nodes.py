@@ -1,0 +1,80 @@
+"""The run in figures a person wants to read: a summary and one page."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+__all__ = ["render_page", "summarize"]
+
+
+def summarize(
+    series: pd.DataFrame,
+    promoted_champions: pd.DataFrame,
+    promotion: dict[str, Any],
+    verdict: dict[str, Any],
+    quality_report: pd.DataFrame,
+    quarantine: pd.DataFrame,
+    failures: pd.DataFrame,
+    forecast_failures: pd.DataFrame,
+    forecasts: pd.DataFrame,
+    retraining: dict[str, Any],
+    clock: dict[str, str],
+) -> dict[str, Any]:
+    """The figures of one run.
+
+    Returns:
+        A JSON object; `clepsydra.summary` prints it at the end of a run.
+    """
+    newest = forecasts[forecasts["cutoff"] == pd.Timestamp(clock["cutoff"])]
+    measures = quality_report.groupby("measure")["value"].sum()
+    flags = series.loc[series["flags"] != "", "flags"].str.split(", ").explode()
+    by_model = promoted_champions["model"].value_counts()
+    return {
+        "as_of": clock["as_of"],
+        "cutoff": clock["cutoff"],
+        "series": len(series),
+        "series_forecast": int(newest["unique_id"].nunique()),
+        "first_step": str(newest["ds"].min()),
+        "last_step": str(newest["ds"].max()),
+        "flags": {str(k): int(v) for k, v in flags.value_counts().items()},
+        "champions": {str(k): int(v) for k, v in by_model.items()},
+        "verdict": verdict,
+        "promotion": promotion,
+        "rows_in": int(measures.get("rows in", 0)),
+        "rows_excluded": {
+            name.removeprefix("excluded: "): int(value)
+            for name, value in measures.items()
+            if str(name).startswith("excluded: ")
+        },
+        "rows_quarantined": len(quarantine),
+        "quarantine_reasons": {
+            str(k): int(v) for k, v in quarantine["reason"].value_counts().items()
+        },
+        "steps_imputed": int(measures.get("steps imputed", 0)),
+        "backtest_fallbacks": len(failures),
+        "forecast_fallbacks": len(forecast_failures),
+        "retraining": retraining,
+    }
+
+
+def render_page(run_summary: dict[str, Any], *figures: go.Figure) -> str:
+    """One HTML page with the figures; it needs no network."""
+    first = "inline"
+    parts = []
+    for figure in figures:
+        chart = go.Figure(figure).to_html(full_html=False, include_plotlyjs=first)
+        parts.append(f"<section>{chart}</section>")
+        first = False
+    title = f"Clepsydra, as of {html.escape(run_summary['as_of'])}"
+    count = f"{run_summary['series_forecast']} of {run_summary['series']} series forecast"
+    steps = f"{run_summary['first_step']} to {run_summary['last_step']} UTC"
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"></head>'
+        '<body style="font-family: sans-serif; max-width: 70rem; margin: auto; padding: 1rem">'
+        f"<h1>{title}</h1><p>{count}, {html.escape(steps)}.</p>{''.join(parts)}</body></html>"
+    )

@@ -1,0 +1,71 @@
+from kedro.pipeline import Node, Pipeline
+
+from clepsydra.pipelines.report.figures import (
+    draw_champions,
+    draw_forecasts,
+    draw_leaderboard,
+    draw_quality,
+)
+from clepsydra.pipelines.report.nodes import render_page, summarize
+
+
+def create_pipeline() -> Pipeline:
+    """Figures, the summary of the run, and one page that shows them."""
+    return Pipeline(
+        [
+            Node(
+                draw_forecasts,
+                inputs=["panel", "forecasts", "params:task"],
+                outputs="figure_forecasts",
+                name="draw_forecasts",
+            ),
+            Node(
+                draw_leaderboard,
+                inputs="leaderboard",
+                outputs="figure_leaderboard",
+                name="draw_leaderboard",
+            ),
+            Node(
+                draw_champions,
+                inputs=["champion_scores", "verdict"],
+                outputs="figure_champions",
+                name="draw_champions",
+            ),
+            Node(
+                draw_quality,
+                inputs="quality_report",
+                outputs="figure_quality",
+                name="draw_quality",
+            ),
+            Node(
+                summarize,
+                inputs=[
+                    "series",
+                    "promoted_champions",
+                    "promotion",
+                    "verdict",
+                    "quality_report",
+                    "quarantine",
+                    "failures",
+                    "forecast_failures",
+                    "forecasts",
+                    "retraining",
+                    "clock",
+                ],
+                outputs="run_summary",
+                name="summarize_run",
+            ),
+            Node(
+                render_page,
+                inputs=[
+                    "run_summary",
+                    "figure_forecasts",
+                    "figure_leaderboard",
+                    "figure_champions",
+                    "figure_quality",
+                ],
+                outputs="report_page",
+                name="render_page",
+            ),
+        ]
+    )

@@ -1,0 +1,131 @@
+"""Backtest every model over the windows, and fit it on all the history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from clepsydra.config import ModelsConfig, SourcesConfig, TaskConfig, WindowsConfig
+from clepsydra.models.backtest import backtest, finalize
+from clepsydra.models.base import build_models, combinations, local_models
+from clepsydra.models.intervals import quantile_columns, rolling_quantiles
+
+__all__ = [
+    "assemble_backtests",
+    "backtest_global_model",
+    "backtest_local_models",
+    "combine",
+    "lead_steps",
+    "without_past_only",
+]
+
+Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]
+
+
+def backtest_local_models(
+    panel: pd.DataFrame,
+    future: pd.DataFrame,
+    windows: pd.DataFrame,
+    sources: SourcesConfig,
+    task: TaskConfig,
+    models: ModelsConfig,
+    windows_config: WindowsConfig,
+) -> Tables:
+    """Backtest and fit the models that treat each series alone, on one shard.
+
+    Returns:
+        point forecasts, failures, costs, and the fitted states by model.
+    """
+    names = local_models(models)
+    return _backtest(names, panel, future, windows, sources, task, models, windows_config)
+
+
+def backtest_global_model(
+    panel: pd.DataFrame,
+    future: pd.DataFrame,
+    windows: pd.DataFrame,
+    sources: SourcesConfig,
+    task: TaskConfig,
+    models: ModelsConfig,
+    windows_config: WindowsConfig,
+    name: str,
+) -> Tables:
+    """Backtest and fit the model `name` over all series; returns as `backtest_local_models`."""
+    return _backtest([name], panel, future, windows, sources, task, models, windows_config)
+
+
+def _backtest(
+    names: list[str],
+    panel: pd.DataFrame,
+    future: pd.DataFrame,
+    windows: pd.DataFrame,
+    sources: SourcesConfig,
+    task: TaskConfig,
+    models: ModelsConfig,
+    windows_config: WindowsConfig,
+) -> Tables:
+    result = backtest(
+        build_models(names, models, task, lead_steps(future)),
+        models,
+        without_past_only(panel, sources),
+        future,
+        windows,
+        task,
+        windows_config.refit_every,
+    )
+    return result.forecasts, result.failures, result.costs, result.states
+
+
+def assemble_backtests(
+    panel: pd.DataFrame,
+    local_points: pd.DataFrame,
+    windows: pd.DataFrame,
+    task: TaskConfig,
+    models: ModelsConfig,
+    *global_points: pd.DataFrame,
+) -> pd.DataFrame:
+    """One shard's backtests: every model, its combinations, the actuals and the quantiles.
+
+    Returns:
+        `unique_id`, `cutoff`, `ds`, `model`, `y`, `y_hat` and the quantile columns; those of a
+        window come from the errors of windows that had ended by its cutoff, so the first windows
+        have none.
+    """
+    members = panel["unique_id"].unique()
+    parts = [local_points, *global_points]
+    points = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+    points = combine(points[points["unique_id"].isin(members)], models, task)
+    actuals = panel[["unique_id", "ds", "y"]]
+    rows = points.merge(actuals, on=["unique_id", "ds"], how="left")
+    rows = rolling_quantiles(rows, windows, task)
+    columns = ["unique_id", "cutoff", "ds", "model", "y", "y_hat", *quantile_columns()]
+    return rows[columns].sort_values(columns[:4], ignore_index=True)
+
+
+def combine(points: pd.DataFrame, models: ModelsConfig, task: TaskConfig) -> pd.DataFrame:
+    """Add the rows of the models that are the median of others."""
+    keys = [key for key in ("unique_id", "cutoff", "ds") if key in points.columns]
+    frames = [points]
+    for name, members in combinations(models).items():
+        chosen = points[points["model"].isin(members)]
+        median = chosen.groupby(keys, sort=True)["y_hat"].median().reset_index()
+        frames.append(median.assign(model=name, y_hat=finalize(median["y_hat"], task)))
+    return pd.concat(frames, ignore_index=True)
+
+
+def lead_steps(future: pd.DataFrame) -> int:
+    """Most steps from a cutoff to the end of the horizon (an autumn day has an hour more)."""
+    steps = future.groupby("unique_id").size()
+    return int(steps.max()) if len(steps) else 1
+
+
+def without_past_only(panel: pd.DataFrame, sources: SourcesConfig) -> pd.DataFrame:
+    """The panel without the columns whose future is not known when a forecast is made."""
+    past_only = {
+        column
+        for source in sources.of_role("covariate").values()
+        if source.known == "past_only"
+        for column in source.renames.values()
+    }
+    return panel[[column for column in panel.columns if column not in past_only]]

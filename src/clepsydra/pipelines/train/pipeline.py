@@ -1,0 +1,77 @@
+from functools import partial, update_wrapper
+
+from kedro.pipeline import Node, Pipeline
+
+from clepsydra.pipelines.train.nodes import (
+    assemble_backtests,
+    backtest_global_model,
+    backtest_local_models,
+)
+from clepsydra.sharding import gather, per_shard, sharded
+
+_BACKTEST_INPUTS = [
+    "panel",
+    "future",
+    "windows",
+    "params:sources",
+    "params:task",
+    "params:models",
+    "params:windows",
+]
+
+
+def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
+    """Backtests and fitted models of every family.
+
+    Args:
+        n_shards: one node a shard for the models of single series.
+        global_models: one node each.
+    """
+    shard = Pipeline(
+        [
+            Node(
+                backtest_local_models,
+                inputs=_BACKTEST_INPUTS,
+                outputs=["points", "failures", "costs", "fitted"],
+                name="backtest_local_models",
+                tags="models",
+            ),
+            Node(
+                assemble_backtests,
+                inputs=[
+                    "panel",
+                    "points",
+                    "windows",
+                    "params:task",
+                    "params:models",
+                    *(f"{name}.points" for name in global_models),
+                ],
+                outputs="backtests",
+                name="assemble_backtests",
+            ),
+        ]
+    )
+    across = [
+        Node(
+            update_wrapper(partial(backtest_global_model, name=name), backtest_global_model),
+            inputs=_BACKTEST_INPUTS,
+            outputs=[f"{name}.{part}" for part in ("points", "failures", "costs", "fitted")],
+            name=f"backtest_{name}",
+            tags="models",
+        )
+        for name in global_models
+    ]
+    tables = [
+        Node(
+            gather,
+            inputs=[
+                *sharded(table, n_shards),
+                *(f"{name}.{table}" for name in global_models if table != "backtests"),
+            ],
+            outputs=table,
+            name=f"gather_{table}",
+        )
+        for table in ("backtests", "failures", "costs")
+    ]
+    shared = {"windows", *(f"{name}.points" for name in global_models)}
+    return Pipeline([*across, *per_shard(shard, n_shards, shared).nodes, *tables])

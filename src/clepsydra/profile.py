@@ -1,0 +1,61 @@
+"""Where the time and the memory of a run went, node by node."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+import pandas as pd
+from kedro.pipeline import Pipeline
+
+__all__ = ["parallel_efficiency", "profile_table", "usage"]
+
+
+def usage() -> dict[str, float]:
+    """Clock, CPU seconds of this process so far, and its peak memory in MB."""
+    cpu = os.times()
+    peak = float("nan")
+    if sys.platform != "win32":
+        import resource
+
+        scale = 1024 if sys.platform != "darwin" else 1024**2
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
+    return {"time": time.time(), "cpu": cpu.user + cpu.system, "peak_mb": peak}
+
+
+def profile_table(events: list[dict[str, Any]], pipeline: Pipeline) -> pd.DataFrame:
+    """One row a node: `node`, `stage`, `pid`, `start`, `seconds`, `cpu_seconds`, `peak_mb`.
+
+    `peak_mb` is the highest memory of the worker up to the end of the node.
+    """
+    stages = {node.name: (node.namespace or "").split(".")[0] for node in pipeline.nodes}
+    rows = [
+        {
+            "node": event["node"],
+            "stage": stages.get(event["node"], ""),
+            "pid": event["pid"],
+            "start": pd.Timestamp(event["start"]["time"], unit="s").round("ms"),
+            "seconds": round(event["end"]["time"] - event["start"]["time"], 4),
+            "cpu_seconds": round(event["end"]["cpu"] - event["start"]["cpu"], 4),
+            "peak_mb": round(event["end"]["peak_mb"], 1),
+        }
+        for event in events
+    ]
+    columns = ["node", "stage", "pid", "start", "seconds", "cpu_seconds", "peak_mb"]
+    return pd.DataFrame(rows, columns=columns).sort_values("start", ignore_index=True)
+
+
+def parallel_efficiency(profile: pd.DataFrame, wall: float) -> tuple[int, float]:
+    """How many processes ran nodes, and which share of their time they were busy.
+
+    Args:
+        profile: from `profile_table`.
+        wall: seconds the run took.
+
+    Returns:
+        Processes, and CPU seconds in nodes over processes times wall seconds.
+    """
+    processes = max(int(profile["pid"].nunique()), 1)
+    return processes, float(profile["cpu_seconds"].sum()) / (processes * wall) if wall else 0.0

@@ -1,0 +1,33 @@
+"""Kedro's settings for this project."""
+
+import os
+import warnings
+
+from clepsydra.threads import ONE_THREAD
+
+# One thread a process, set before any numerical library starts its own pool.
+for _variable, _value in ONE_THREAD.items():
+    os.environ.setdefault(_variable, _value)
+os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+
+# Kedro 1.7 calls a function that OmegaConf 2.4 is about to rename.
+warnings.filterwarnings("ignore", message="register_new_resolver")
+# Dataset names carry the shard's namespace only, so that stages can share them.
+warnings.filterwarnings("ignore", message="One or more dataset names contain '.'")
+
+from clepsydra.hooks import LineHooks  # noqa: E402
+from clepsydra.structure import PROJECT_PATH  # noqa: E402
+
+
+def _project_path() -> str:
+    return PROJECT_PATH.as_posix()
+
+
+HOOKS = (LineHooks(),)
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    "custom_resolvers": {"project_path": _project_path},
+}
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)

@@ -1,0 +1,74 @@
+"""The part of the configuration that shapes the pipelines: shards and global models.
+
+Kedro registers pipelines without showing them the configuration. Inside a session the hook
+`after_context_created` hands over what that session reads; elsewhere (`kedro registry`,
+kedro-viz, the Airflow manifest) the files are read here.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kedro.config import AbstractConfigLoader
+from kedro.framework.project import pipelines, settings
+
+from clepsydra.config import ModelsConfig
+from clepsydra.errors import ConfigError
+from clepsydra.models.base import global_models
+
+__all__ = ["PROJECT_PATH", "Structure", "current_structure", "follow"]
+
+PROJECT_PATH = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What decides which nodes there are."""
+
+    n_shards: int
+    global_models: tuple[str, ...]
+
+    @classmethod
+    def read(cls, parameters: dict[str, Any]) -> Structure:
+        """From the merged parameters.
+
+        Raises:
+            ConfigError: `n_shards` or `models` is missing or wrong.
+        """
+        n_shards = parameters.get("n_shards")
+        if not isinstance(n_shards, int) or n_shards < 1:
+            raise ConfigError(f"n_shards is {n_shards!r}: it must be a whole number from 1 up")
+        try:
+            models = ModelsConfig.model_validate(parameters.get("models"))
+        except ValueError as error:
+            raise ConfigError(f"models: {error}") from None
+        return cls(n_shards, tuple(global_models(models)))
+
+
+_followed: Structure | None = None
+
+
+def follow(parameters: dict[str, Any]) -> None:
+    """Use this session's parameters, and register the pipelines again if their shape changed."""
+    global _followed
+    structure = Structure.read(parameters)
+    if structure != _followed:
+        _followed = structure
+        pipelines.configure("clepsydra.pipeline_registry")
+
+
+def current_structure() -> Structure:
+    """The structure of the running session, or of the configuration on disk."""
+    return _followed or Structure.read(_read_parameters())
+
+
+def _read_parameters() -> dict[str, Any]:
+    loader: AbstractConfigLoader = settings.CONFIG_LOADER_CLASS(
+        conf_source=str(PROJECT_PATH / settings.CONF_SOURCE),
+        env=os.environ.get("KEDRO_ENV"),
+        **settings.CONFIG_LOADER_ARGS,
+    )
+    return loader["parameters"]
