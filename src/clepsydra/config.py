@@ -22,8 +22,8 @@ __all__ = [
     "DeployConfig",
     "EvaluateConfig",
     "ModelSpec",
-    "MonitorConfig",
     "ModelsConfig",
+    "MonitorConfig",
     "SourceConfig",
     "SourcesConfig",
     "TaskConfig",
@@ -251,7 +251,9 @@ class ModelsConfig(RootModel[dict[str, ModelSpec]]):
             plain = [other for other, its in self.root.items() if its.engine != "median"]
             unknown = [member for member in members if member not in plain]
             if unknown or not members:
-                raise ValueError(f"'{name}': 'of' names {unknown or 'no model'}; choose from {plain}")
+                raise ValueError(
+                    f"'{name}': 'of' names {unknown or 'no model'}; choose from {plain}"
+                )
         return self
 
     @property

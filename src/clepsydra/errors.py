@@ -4,7 +4,7 @@ The command line prints them without a traceback. They cross process borders, so
 from one message string and pickles as any exception does.
 """
 
-__all__ = ["ClepsydraError", "ConfigError", "SourceError", "PanelError"]
+__all__ = ["ClepsydraError", "ConfigError", "PanelError", "SourceError"]
 
 
 class ClepsydraError(Exception):

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
 
 __all__ = ["fingerprint"]
 
 
 def fingerprint(frame: pd.DataFrame) -> str:
-    """SHA-256 of a frame's cells and column names.
+    """SHA-256 of a frame written as CSV: the same for the same cells under the same names.
 
     Examples:
         >>> fingerprint(pd.DataFrame({"a": [1]})) == fingerprint(pd.DataFrame({"a": [2]}))
         False
     """
-    digest = hashlib.sha256(",".join(frame.columns).encode())
-    digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
-    return digest.hexdigest()
+    sink = pa.BufferOutputStream()
+    pa.csv.write_csv(pa.Table.from_pandas(frame, preserve_index=False), sink)
+    return hashlib.sha256(sink.getvalue()).hexdigest()

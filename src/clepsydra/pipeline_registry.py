@@ -54,9 +54,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "report": report.create_pipeline(),
     }
     named = {
-        stage: Pipeline(
-            pipeline, namespace=stage, prefix_datasets_with_namespace=False, tags=stage
-        )
+        stage: Pipeline(pipeline, namespace=stage, prefix_datasets_with_namespace=False, tags=stage)
         for stage, pipeline in stages.items()
     }
     return {**named, "__default__": sum(named.values(), Pipeline([]))}

@@ -36,27 +36,42 @@ def _results(found: dict[str, Any]) -> list[str]:
     champions = ", ".join(f"{model} {count}" for model, count in found["champions"].items())
     lines = [
         f" Clepsydra, as of {found['as_of']}",
-        _line("forecast", f"{found['series_forecast']} of {found['series']} series, "
-              f"{found['first_step']} to {found['last_step']} UTC"),
+        _line(
+            "forecast",
+            f"{found['series_forecast']} of {found['series']} series, "
+            f"{found['first_step']} to {found['last_step']} UTC",
+        ),
         _line("champions", champions),
         _line("accuracy", _accuracy(verdict)),
-        _line("", f"on {verdict['report_windows']} windows from {verdict['first_report_target']}, "
-              f"later than all that chose them"),
+        _line(
+            "",
+            f"on {verdict['report_windows']} windows from {verdict['first_report_target']}, "
+            f"later than all that chose them",
+        ),
     ]
     without = verdict["series_with_zero_scale"] + verdict["series_without_scale"]
     if without:
         lines.append(
-            _line("", f"{without} series without a MASE: {verdict['series_with_zero_scale']} with "
-                  f"scale zero, {verdict['series_without_scale']} too short")
+            _line(
+                "",
+                f"{without} series without a MASE: {verdict['series_with_zero_scale']} with "
+                f"scale zero, {verdict['series_without_scale']} too short",
+            )
         )
     if verdict["coverage_80"] is not None:
         lines.append(_line("intervals", f"80 % intervals held {verdict['coverage_80']:.0%}"))
     if not found["promotion"]["promoted"]:
-        lines.append(_line("gate", f"REFUSED, {verdict['reference']} is used: "
-                           f"{found['promotion']['reason']}"))
+        lines.append(
+            _line(
+                "gate", f"REFUSED, {verdict['reference']} is used: {found['promotion']['reason']}"
+            )
+        )
     lines += [
-        _line("rows", f"{found['rows_in']:,} in, {found['rows_quarantined']:,} quarantined"
-              + _reasons(found["quarantine_reasons"])),
+        _line(
+            "rows",
+            f"{found['rows_in']:,} in, {found['rows_quarantined']:,} quarantined"
+            + _reasons(found["quarantine_reasons"]),
+        ),
     ]
     if found["rows_excluded"]:
         lines.append(_line("", "set aside" + _reasons(found["rows_excluded"])))
@@ -70,8 +85,9 @@ def _results(found: dict[str, Any]) -> list[str]:
     lines.append(_line("monitor", "; ".join(retraining["reasons"]) or "no reason to retrain"))
     due = retraining["forecasts_due"]
     if due and retraining["realised_mase"] is not None:
-        lines.append(_line("", f"{due} earlier forecasts came due: MASE "
-                           f"{retraining['realised_mase']:.3f}"))
+        lines.append(
+            _line("", f"{due} earlier forecasts came due: MASE {retraining['realised_mase']:.3f}")
+        )
     return lines
 
 

@@ -43,19 +43,18 @@ def localize(naive: pd.Series, timezone: str, order_within: pd.Series | None = N
         >>> utc.dt.hour.tolist(), note.tolist()
         ([5, 6], ['ambiguous', 'ambiguous'])
     """
-    strict = naive.dt.tz_localize(timezone, ambiguous="NaT", nonexistent="NaT")
-    odd = strict.isna() & naive.notna()
+    aware = naive.dt.tz_localize(timezone, ambiguous="NaT", nonexistent="NaT")
+    odd = aware.isna() & naive.notna()
     notes = pd.Series("", index=naive.index, dtype=object)
     if odd.any():
-        late = naive[odd].dt.tz_localize(timezone, ambiguous=np.zeros(odd.sum(), bool), nonexistent="NaT")
-        notes[odd] = np.where(late.isna(), "nonexistent", "ambiguous")
-        keys = [naive[odd]] if order_within is None else [naive[odd], order_within[odd]]
-        group = naive[odd].groupby([key.to_numpy() for key in keys])
-        first_of_several = (group.cumcount() == 0) & (group.transform("size") > 1)
-        strict[odd] = naive[odd].dt.tz_localize(
-            timezone, ambiguous=first_of_several.to_numpy(), nonexistent="NaT"
-        )
-    return strict.dt.tz_convert("UTC").dt.tz_localize(None), notes
+        at = naive[odd]
+        keys = [at] if order_within is None else [at, order_within[odd]]
+        group = at.groupby([key.to_numpy() for key in keys])
+        summer = (group.cumcount() == 0) & (group.transform("size") > 1)
+        resolved = at.dt.tz_localize(timezone, ambiguous=summer.to_numpy(), nonexistent="NaT")
+        notes[odd] = np.where(resolved.isna(), "nonexistent", "ambiguous")
+        aware = aware.where(~odd, resolved.reindex(aware.index))
+    return aware.dt.tz_convert("UTC").dt.tz_localize(None), notes
 
 
 def to_wall(utc: pd.Series, timezone: str) -> pd.Series:
@@ -84,7 +83,9 @@ def _offset(freq: str) -> pd.tseries.offsets.BaseOffset:
 
 
 def _shorter_than_a_day(freq: str) -> bool:
-    return isinstance(_offset(freq), pd.tseries.offsets.Tick) and _offset(freq) < pd.Timedelta(1, "D")
+    return isinstance(_offset(freq), pd.tseries.offsets.Tick) and _offset(freq) < pd.Timedelta(
+        1, "D"
+    )
 
 
 def _stamped_at_end(freq: str) -> bool:
@@ -150,4 +151,3 @@ def add_span(start: pd.Timestamp, span: int | str, freq: str, timezone: str) -> 
         move = span * _offset(freq)
     local = start.tz_localize("UTC").tz_convert(timezone).tz_localize(None)
     return to_utc(local + move, timezone)
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ class ForecastStoreDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):
             Path(self._filepath).parent.mkdir(parents=True, exist_ok=True)
         stamped = data.assign(
             run_id=os.environ.get(RUN_ID_VARIABLE, ""),
-            published_at=datetime.now(timezone.utc).replace(tzinfo=None, microsecond=0),
+            published_at=datetime.now(UTC).replace(tzinfo=None, microsecond=0),
         )
         engine = self._engine()
         table = self._define(stamped)

@@ -96,10 +96,7 @@ class RawStoreDataset(AbstractDataset[Iterable[Snapshot], RawStore]):
 
     def save(self, data: Iterable[Snapshot]) -> None:
         manifest = self._read_manifest()
-        newest = {
-            (row.source, row.day): row.content
-            for row in manifest.itertuples()
-        }
+        newest = {(row.source, row.day): row.content for row in manifest.itertuples()}
         added = []
         for snapshot in data:
             day = snapshot.day.isoformat() if snapshot.day else ""
@@ -111,7 +108,10 @@ class RawStoreDataset(AbstractDataset[Iterable[Snapshot], RawStore]):
             added.append(self._write(snapshot, day, content, revised=previous is not None))
         if added or not (self._root / _MANIFEST).exists():
             merged = pd.concat([manifest, pd.DataFrame(added, columns=_COLUMNS)], ignore_index=True)
-            _write_atomically(self._root / _MANIFEST, _parquet_bytes(merged.astype({"rows": "int64", "bytes": "int64"})))
+            _write_atomically(
+                self._root / _MANIFEST,
+                _parquet_bytes(merged.astype({"rows": "int64", "bytes": "int64"})),
+            )
 
     def _write(self, snapshot: Snapshot, day: str, content: str, revised: bool) -> dict[str, Any]:
         path = Path(snapshot.source) / f"{day or 'undated'}-{content[:12]}.parquet"

@@ -134,9 +134,7 @@ def forecast(
     able = sizes.index.difference(list(reasons))
     made = _predict(model, state, problem, history, wall_future, able, reasons)
     wall = future.assign(wall=to_wall(future["ds"], task.timezone))
-    rows = wall.merge(
-        made.rename(columns={"ds": "wall"}), on=["unique_id", "wall"], how="left"
-    )
+    rows = wall.merge(made.rename(columns={"ds": "wall"}), on=["unique_id", "wall"], how="left")
     rows["y_hat"] = rows["y_hat"].astype(float)
     incomplete = ~np.isfinite(rows["y_hat"])
     for unique_id in rows.loc[incomplete, "unique_id"].unique():
@@ -208,7 +206,9 @@ def _predict(
     reasons: dict[str, str],
 ) -> pd.DataFrame:
     """Try all series together, then one by one if that fails; reasons are added in place."""
-    nothing = pd.DataFrame({"unique_id": pd.Series(dtype=object), "ds": future["ds"].iloc[:0], "y_hat": 0.0})
+    nothing = pd.DataFrame(
+        {"unique_id": pd.Series(dtype=object), "ds": future["ds"].iloc[:0], "y_hat": 0.0}
+    )
     if problem is not None:
         reasons.update({str(uid): problem for uid in able})
         return nothing

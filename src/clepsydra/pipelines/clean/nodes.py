@@ -8,7 +8,7 @@ from clepsydra.calendars import calendar_columns
 from clepsydra.config import CalendarConfig, SourceConfig, SourcesConfig, TaskConfig, parse_as_of
 from clepsydra.datasets.raw_store import RawStore
 from clepsydra.errors import PanelError, SourceError
-from clepsydra.pipelines.clean.parsing import parse_covariate, parse_target
+from clepsydra.pipelines.clean.parsing import join_ids, parse_covariate, parse_target
 from clepsydra.pipelines.clean.regular import fill_covariate, regularize, to_grid
 from clepsydra.sharding import shard_of
 from clepsydra.timegrid import add_span, grid, local_day_start, snap
@@ -72,13 +72,14 @@ def clean_target(
 
 
 def clean_covariates(
-    raw: RawStore, sources: SourcesConfig, as_of: str
+    raw: RawStore, sources: SourcesConfig, task: TaskConfig, as_of: str
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Type the rows of every covariate source known at `as_of`.
 
     Returns:
         covariates: `source`, `join_key`, `ds` (naive UTC), then every covariate column.
-        account, quarantine: the fate of every raw row.
+        account, quarantine: the fate of every raw row, and how many grid steps between a key's
+            first and last row have none.
     """
     day = parse_as_of(as_of)
     parts = [
@@ -92,7 +93,23 @@ def clean_covariates(
     covariates, accounts, quarantines = (
         pd.concat(frames, ignore_index=True) for frames in zip(*parts, strict=True)
     )
-    return covariates, accounts, quarantines
+    missing = [
+        {
+            "source": source,
+            "unique_id": key,
+            "measure": "grid steps without a row",
+            "value": len(_steps_between(ds, task)) - snap(ds, task.freq, task.timezone).nunique(),
+        }
+        for (source, key), ds in covariates.groupby(["source", "join_key"])["ds"]
+    ]
+    return covariates, pd.concat([accounts, pd.DataFrame(missing)], ignore_index=True), quarantines
+
+
+def _steps_between(ds: pd.Series, task: TaskConfig) -> pd.DatetimeIndex:
+    ends = snap(ds, task.freq, task.timezone).agg(["min", "max"])
+    return grid(
+        ends["min"], add_span(ends["max"], 1, task.freq, task.timezone), task.freq, task.timezone
+    )
 
 
 def build_series(
@@ -120,9 +137,7 @@ def build_series(
         first = values["ds"].min()
         last = seen["ds"].max() if len(seen) else first
         silent_since = add_span(end, -4 * season, task.freq, task.timezone)
-        length = (
-            len(grid(first, end, task.freq, task.timezone)) if len(values) else 0
-        )
+        length = len(grid(first, end, task.freq, task.timezone)) if len(values) else 0
         is_zero_filled = task.fill == "zero" and len(values) < length
         flags = {
             "empty": values.empty,
@@ -154,7 +169,9 @@ def split_observations(
     observations: pd.DataFrame, series: pd.DataFrame, n_shards: int
 ) -> list[pd.DataFrame]:
     """One frame a shard: its series' observations with a value."""
-    shard = observations["unique_id"].map(dict(zip(series["unique_id"], series["shard"], strict=True)))
+    shard = observations["unique_id"].map(
+        dict(zip(series["unique_id"], series["shard"], strict=True))
+    )
     valued = observations["y"].notna()
     return [observations[valued & (shard == number)] for number in range(n_shards)]
 
@@ -201,7 +218,9 @@ def build_panel(
     )
     ahead = grid(end, target_end, task.freq, task.timezone)
     if observations.empty:
-        panel = pd.DataFrame({"unique_id": pd.Series(dtype=str), "ds": ahead[:0], "y": 0.0, "is_imputed": False})
+        panel = pd.DataFrame(
+            {"unique_id": pd.Series(dtype=str), "ds": ahead[:0], "y": 0.0, "is_imputed": False}
+        )
         future = panel[["unique_id", "ds"]]
     else:
         panel = regularize(observations, end, task)
@@ -217,8 +236,13 @@ def build_panel(
     counts = panel.groupby("unique_id")["is_imputed"].agg(["size", "sum"])
     account = pd.concat(
         [
-            pd.DataFrame({"unique_id": counts.index, "measure": measure, "value": values.to_numpy()})
-            for measure, values in (("grid steps", counts["size"]), ("steps imputed", counts["sum"]))
+            pd.DataFrame(
+                {"unique_id": counts.index, "measure": measure, "value": values.to_numpy()}
+            )
+            for measure, values in (
+                ("grid steps", counts["size"]),
+                ("steps imputed", counts["sum"]),
+            )
         ]
     )
     account.insert(0, "source", "panel")
@@ -233,8 +257,7 @@ def _with_covariates(
     unknown = [key for key in keys if key not in members.columns]
     if unknown:
         raise SourceError(f"'join' names {unknown}, which the series do not have")
-    join_key = members[keys].agg("-".join, axis=1) if keys else pd.Series("", index=members.index)
-    key_of = dict(zip(members["unique_id"], join_key, strict=True))
+    key_of = dict(zip(members["unique_id"], join_ids(members[keys]), strict=True))
     steps = pd.DatetimeIndex(frame["ds"].unique()).sort_values()
     tables = [
         fill_covariate(covariates[covariates["join_key"] == key], steps, columns).assign(_key=key)
@@ -281,4 +304,3 @@ def report_quality(
     rejected = [part for part in (target_quarantine, covariate_quarantine) if len(part)]
     quarantine = pd.concat(rejected or [target_quarantine], ignore_index=True)
     return report.astype({"value": "int64"}), quarantine
-

@@ -14,7 +14,7 @@ from clepsydra.errors import PanelError
 from clepsydra.reading import local_times
 from clepsydra.timegrid import localize
 
-__all__ = ["Ledger", "parse_covariate", "parse_target"]
+__all__ = ["Ledger", "join_ids", "parse_covariate", "parse_target"]
 
 QUARANTINE_COLUMNS = ["source", "file", "line", "unique_id", "reason", "row"]
 ACCOUNT_COLUMNS = ["source", "unique_id", "measure", "value"]
@@ -117,7 +117,7 @@ def parse_target(
     rows = _melt(source, raw) if source.layout == "wide" else raw.copy()
     ledger = Ledger(name, [column for column in rows if column not in ("_file", "_line")])
     ids = rows[source.id_columns] if source.layout == "long" else rows[["_series"]]
-    rows["unique_id"] = ids.iloc[:, 0] if ids.shape[1] == 1 else ids.agg("-".join, axis=1)
+    rows["unique_id"] = join_ids(ids)
     ledger.count(rows["unique_id"], "rows in")
     rows = ledger.quarantine(rows, ids.isin(source.missing).any(axis=1), "no series id")
     if source.aggregate == "count":
@@ -163,7 +163,7 @@ def parse_covariate(
     rows = raw.copy()
     ledger = Ledger(name, [column for column in rows if column not in ("_file", "_line")])
     keys = list(source.join_on.values())
-    rows["unique_id"] = rows[keys].agg("-".join, axis=1) if keys else ""
+    rows["unique_id"] = join_ids(rows[keys])
     ledger.count(rows["unique_id"], "rows in")
     rows = _time_or_quarantine(ledger, source, rows, rows["unique_id"])
     for column, new_name in source.renames.items():
@@ -183,6 +183,14 @@ def parse_covariate(
     typed.insert(0, "join_key", rows["unique_id"])
     typed.insert(0, "source", name)
     return typed, account, quarantine
+
+
+def join_ids(parts: pd.DataFrame) -> pd.Series:
+    """One id a row from its parts: `EWR`, `OO` becomes `EWR-OO`; no part, no id (`""`)."""
+    if parts.shape[1] == 0:
+        return pd.Series("", index=parts.index)
+    first = parts.iloc[:, 0].astype(str)
+    return first.str.cat([parts[name].astype(str) for name in parts.columns[1:]], sep="-")
 
 
 def _time_or_quarantine(

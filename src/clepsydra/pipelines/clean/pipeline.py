@@ -41,7 +41,7 @@ def create_pipeline(n_shards: int) -> Pipeline:
         ),
         Node(
             clean_covariates,
-            inputs=["raw", "params:sources", "params:as_of"],
+            inputs=["raw", "params:sources", "params:task", "params:as_of"],
             outputs=["covariates", "covariate_account", "covariate_quarantine"],
             name="clean_covariates",
         ),

@@ -53,15 +53,18 @@ def regularize(observed: pd.DataFrame, end: pd.Timestamp, task: TaskConfig) -> p
             y, made = y.interpolate(limit_direction="both"), absent
         frames.append(
             pd.DataFrame(
-                {"unique_id": unique_id, "ds": steps, "y": y.to_numpy(), "is_imputed": made.to_numpy()}
+                {
+                    "unique_id": unique_id,
+                    "ds": steps,
+                    "y": y.to_numpy(),
+                    "is_imputed": made.to_numpy(),
+                }
             )
         )
     return pd.concat(frames, ignore_index=True)
 
 
-def fill_covariate(
-    rows: pd.DataFrame, steps: pd.DatetimeIndex, columns: list[str]
-) -> pd.DataFrame:
+def fill_covariate(rows: pd.DataFrame, steps: pd.DatetimeIndex, columns: list[str]) -> pd.DataFrame:
     """One key's covariate columns on the grid; gaps of a few steps are interpolated, longer ones
     stay missing.
 

@@ -55,9 +55,7 @@ def collect_sources(sources: SourcesConfig, as_of: str, project_path: str) -> li
     return snapshots
 
 
-def _read(
-    name: str, source: SourceConfig, project_path: str
-) -> tuple[pd.DataFrame, pd.Series]:
+def _read(name: str, source: SourceConfig, project_path: str) -> tuple[pd.DataFrame, pd.Series]:
     frame = read_text(name, source, find_files(name, source, Path(project_path)))
     if source.role == "attributes":
         return frame, pd.Series(pd.NaT, index=frame.index)

@@ -22,9 +22,7 @@ __all__ = [
 _ROLES = ("select", "report")
 
 
-def seasonal_scales(
-    panel: pd.DataFrame, windows: pd.DataFrame, task: TaskConfig
-) -> pd.DataFrame:
+def seasonal_scales(panel: pd.DataFrame, windows: pd.DataFrame, task: TaskConfig) -> pd.DataFrame:
     """The denominator of MASE: mean absolute seasonal difference before the first cutoff.
 
     On the local clock, so that the clocks' changes do not count as errors. Source: Hyndman and

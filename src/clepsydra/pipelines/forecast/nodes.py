@@ -8,7 +8,7 @@ import pandas as pd
 
 from clepsydra.config import ModelsConfig, SourcesConfig, TaskConfig
 from clepsydra.errors import PanelError
-from clepsydra.models.backtest import forecast, until, to_wall_frame
+from clepsydra.models.backtest import forecast, to_wall_frame, until
 from clepsydra.models.base import build_models, combinations, local_models
 from clepsydra.models.intervals import add_quantiles, quantile_columns
 from clepsydra.pipelines.train.nodes import combine, lead_steps, without_past_only

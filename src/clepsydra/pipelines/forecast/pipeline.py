@@ -1,7 +1,6 @@
-from functools import partial, update_wrapper
-
 from kedro.pipeline import Node, Pipeline
 
+from clepsydra.binding import bind
 from clepsydra.pipelines.forecast.nodes import (
     assemble_forecasts,
     forecast_global_model,
@@ -26,7 +25,7 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
     )
     across = [
         Node(
-            update_wrapper(partial(forecast_global_model, name=name), forecast_global_model),
+            bind(forecast_global_model, name=name),
             inputs=["panel", "future", f"{name}.fitted", "bundle", *_PARAMETERS],
             outputs=[f"{name}.next_points", f"{name}.next_failures"],
             name=f"forecast_{name}",

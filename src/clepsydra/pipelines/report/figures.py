@@ -41,9 +41,16 @@ def draw_forecasts(panel: pd.DataFrame, forecasts: pd.DataFrame, task: TaskConfi
         for trace in (
             go.Scatter(x=past_time, y=past["y"], name="actual", line_color=_GREY),
             go.Scatter(
-                x=band_x, y=band_y, name="80 % interval", fill="toself", line_width=0, fillcolor="rgba(0,114,178,0.2)"
+                x=band_x,
+                y=band_y,
+                name="80 % interval",
+                fill="toself",
+                line_width=0,
+                fillcolor="rgba(0,114,178,0.2)",
             ),
-            go.Scatter(x=ahead_time, y=ahead["y_hat"], name=f"forecast ({model})", line_color=_BLUE),
+            go.Scatter(
+                x=ahead_time, y=ahead["y_hat"], name=f"forecast ({model})", line_color=_BLUE
+            ),
         ):
             figure.add_trace(trace.update(visible=position == 0))
     buttons = [
@@ -89,9 +96,9 @@ def draw_champions(champion_scores: pd.DataFrame, verdict: dict[str, Any]) -> go
         ]
     )
     title = "Champions on report windows: below the line they beat the reference"
-    return _layout(figure, title, f"MASE of {verdict['reference']}", "MASE of the champion").update_layout(
-        hovermode="closest"
-    )
+    return _layout(
+        figure, title, f"MASE of {verdict['reference']}", "MASE of the champion"
+    ).update_layout(hovermode="closest")
 
 
 def draw_quality(quality_report: pd.DataFrame) -> go.Figure:

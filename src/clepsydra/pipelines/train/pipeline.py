@@ -1,7 +1,6 @@
-from functools import partial, update_wrapper
-
 from kedro.pipeline import Node, Pipeline
 
+from clepsydra.binding import bind
 from clepsydra.pipelines.train.nodes import (
     assemble_backtests,
     backtest_global_model,
@@ -53,7 +52,7 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
     )
     across = [
         Node(
-            update_wrapper(partial(backtest_global_model, name=name), backtest_global_model),
+            bind(backtest_global_model, name=name),
             inputs=_BACKTEST_INPUTS,
             outputs=[f"{name}.{part}" for part in ("points", "failures", "costs", "fitted")],
             name=f"backtest_{name}",

@@ -1,0 +1,30 @@
+"""Node functions with some arguments fixed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["bind"]
+
+
+class bind:
+    """`functools.partial` for nodes: it keeps its function's name and types in a worker process.
+
+    `multiprocessing` rebuilds a partial without its attributes, and Kedro then can neither name
+    the node's function nor read the types of its parameters.
+
+    Examples:
+        >>> add_two = bind(lambda a, b: a + b, b=2)
+        >>> add_two(1)
+        3
+    """
+
+    def __init__(self, function: Callable[..., Any], **fixed: Any):
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._fixed = fixed
+
+    def __call__(self, *args: Any) -> Any:
+        return self._function(*args, **self._fixed)
