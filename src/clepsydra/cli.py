@@ -40,10 +40,12 @@ def _default_to_parallel(command: click.Command) -> click.Command:
     """Kedro's own `run`, option for option, with another default runner."""
     command = copy.copy(command)
     command.params = [copy.copy(parameter) for parameter in command.params]
-    runner = next(parameter for parameter in command.params if parameter.name == "runner")
-    runner.default = _DEFAULT_RUNNER
-    runner.show_default = True
-    command.callback = _readable_errors(command.callback)
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and parameter.name == "runner":
+            parameter.default = _DEFAULT_RUNNER
+            parameter.show_default = True
+    if command.callback:
+        command.callback = _readable_errors(command.callback)
     return command
 
 

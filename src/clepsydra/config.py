@@ -12,7 +12,15 @@ from typing import Any, Literal
 from zoneinfo import available_timezones
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    RootModel,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from clepsydra.errors import ConfigError
 
@@ -210,7 +218,7 @@ class TaskConfig(_Strict):
 
     @field_validator("horizon", "gap")
     @classmethod
-    def _steps_or_days(cls, value: int | str, info) -> int | str:
+    def _steps_or_days(cls, value: int | str, info: ValidationInfo) -> int | str:
         number = value if isinstance(value, int) else value[:-1]
         unit_ok = isinstance(value, int) or value[-1:] == "D"
         least = 1 if info.field_name == "horizon" else 0
@@ -266,7 +274,7 @@ class EvaluateConfig(_Strict):
     """How champions are chosen."""
 
     shrinkage: float = Field(
-        2.0, ge=0, description="weight of the record over all series against a series' own"
+        10.0, ge=0, description="weight of the record over all series against a series' own"
     )
 
 

@@ -71,7 +71,7 @@ class LineHooks:
         if start is None:
             return
         event = {"node": node.name, "pid": os.getpid(), "start": start, "end": usage()}
-        with open(path, "a", encoding="utf-8") as file:
+        with Path(path).open("a", encoding="utf-8") as file:
             file.write(json.dumps(event) + "\n")
 
     @hook_impl

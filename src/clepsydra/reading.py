@@ -102,8 +102,9 @@ def local_times(frame: pd.DataFrame, source: SourceConfig) -> pd.Series:
             part: pd.to_numeric(frame[column], errors="coerce")
             for part, column in source.time.items()
         }
-        missing = {part: 1 for part in ("month", "day") if part not in parts}
-        return pd.to_datetime(pd.DataFrame({**parts, **missing}), errors="coerce")
+        missing: dict[str, int] = {part: 1 for part in ("month", "day") if part not in parts}
+        table = pd.DataFrame(parts).assign(**missing)
+        return pd.to_datetime(table, errors="coerce")
     text = frame[source.time_columns[0]]
     if source.time_format:
         return _naive(pd.to_datetime(text, format=source.time_format, errors="coerce"), source)

@@ -112,7 +112,7 @@ def _costs(profile: pd.DataFrame, wall: float, runner: str) -> list[str]:
     )
     parts = [f"{name} {row.seconds:.1f}" for name, row in stages.sort_values("start").iterrows()]
     lines = [
-        _line("time", f"{wall:.1f} s, {len(profile)} nodes, {runner.rsplit('.', 1)[-1]}"),
+        _line("time", f"{wall:.1f} s, {len(profile)} nodes, {_class_name(runner)}"),
     ]
     for start in range(0, len(parts), 5):
         text = ", ".join(parts[start : start + 5])
@@ -122,6 +122,11 @@ def _costs(profile: pd.DataFrame, wall: float, runner: str) -> list[str]:
         _line("memory", f"{profile['peak_mb'].max():,.0f} MB in the largest process"),
     ]
     return lines
+
+
+def _class_name(description: str) -> str:
+    """`<kedro.runner.X object at 0x7f>`, as Kedro describes a runner to hooks, to `X`."""
+    return description.split(" object at ")[0].rsplit(".", 1)[-1]
 
 
 def _reasons(counts: dict[str, int]) -> str:

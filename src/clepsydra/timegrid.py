@@ -7,6 +7,8 @@ change, and a seasonal model on a UTC grid is then wrong for a whole season.
 
 from __future__ import annotations
 
+import datetime as dt
+
 import numpy as np
 import pandas as pd
 
@@ -21,7 +23,9 @@ __all__ = [
 ]
 
 
-def localize(naive: pd.Series, timezone: str, order_within: pd.Series | None = None):
+def localize(
+    naive: pd.Series, timezone: str, order_within: pd.Series | None = None
+) -> tuple[pd.Series, pd.Series]:
     """Attach `timezone` to naive local times and convert them to UTC.
 
     The hour that the clocks repeat in autumn is ambiguous: within each group of `order_within`,
@@ -73,7 +77,7 @@ def to_utc(stamp: pd.Timestamp, timezone: str) -> pd.Timestamp:
     return local.tz_convert("UTC").tz_localize(None)
 
 
-def local_day_start(day, timezone: str) -> pd.Timestamp:
+def local_day_start(day: dt.date, timezone: str) -> pd.Timestamp:
     """Naive UTC time at which that local day begins."""
     return to_utc(pd.Timestamp(day), timezone)
 
@@ -98,7 +102,7 @@ def grid(start: pd.Timestamp, end: pd.Timestamp, freq: str, timezone: str) -> pd
     Days and longer steps begin at midnight of `timezone`, so they are not equally long in UTC.
 
     Examples:
-        >>> eve = local_day_start("2013-11-03", "America/New_York")
+        >>> eve = local_day_start(dt.date(2013, 11, 3), "America/New_York")
         >>> len(grid(eve, add_span(eve, "1D", "h", "America/New_York"), "h", "America/New_York"))
         25
     """
@@ -137,7 +141,7 @@ def add_span(start: pd.Timestamp, span: int | str, freq: str, timezone: str) -> 
     A local day has 23 or 25 hours when the clocks change. `span` may be negative.
 
     Examples:
-        >>> eve = local_day_start("2013-11-03", "America/New_York")
+        >>> eve = local_day_start(dt.date(2013, 11, 3), "America/New_York")
         >>> (add_span(eve, "1D", "h", "America/New_York") - eve) / pd.Timedelta("1h")
         25.0
     """

@@ -88,6 +88,7 @@ class ForecastStoreDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):
             engine.dispose()
 
     def _define(self, frame: pd.DataFrame) -> sa.Table:
+        types: dict[str, type[sa.types.TypeEngine[Any]]]
         types = {"unique_id": sa.Text, "model": sa.Text, "run_id": sa.Text}
         types |= {"cutoff": sa.DateTime, "ds": sa.DateTime, "published_at": sa.DateTime}
         columns = [

@@ -66,14 +66,13 @@ def backtest(
     forecasts, failures, costs, states = [], [], [], {}
     for name, model in models.items():
         longest = specs.root[name].max_history
-        cost = {"model": name, "fit_seconds": 0.0, "predict_seconds": 0.0}
-        cost |= {"windows": len(windows), "series": panel["unique_id"].nunique()}
+        fit_seconds = predict_seconds = 0.0
         state, problem = None, None
         for number, window in enumerate(windows.itertuples()):
             history = to_wall_frame(until(panel, window.cutoff, longest), task)
             if number % refit_every == 0:
                 state, problem, seconds = _fit(model, history)
-                cost["fit_seconds"] += seconds
+                fit_seconds += seconds
             ahead = everything[
                 (everything["ds"] > window.cutoff) & (everything["ds"] < window.target_end)
             ]
@@ -81,19 +80,23 @@ def backtest(
             ahead = ahead[ahead["unique_id"].isin(history["unique_id"].unique())]
             started = time.perf_counter()
             rows, reasons = forecast(name, model, state, problem, history, ahead, task)
-            cost["predict_seconds"] += time.perf_counter() - started
+            predict_seconds += time.perf_counter() - started
             rows = rows[rows["ds"] >= window.target_start]
             forecasts.append(rows.assign(cutoff=window.cutoff, model=name))
             failures.append(reasons.assign(cutoff=window.cutoff, model=name))
         last = to_wall_frame(until(panel, panel["ds"].max(), longest), task)
         states[name], _, seconds = _fit(model, last)
-        cost["fit_seconds"] += seconds
-        costs.append(cost)
+        fit_seconds += seconds
+        costs.append(
+            (name, fit_seconds, predict_seconds, len(windows), panel["unique_id"].nunique())
+        )
     columns = ["unique_id", "cutoff", "ds", "model", "y_hat"]
     return BacktestResult(
         _concat(forecasts, columns),
         _concat(failures, ["unique_id", "cutoff", "model", "reason"]),
-        pd.DataFrame(costs),
+        pd.DataFrame(
+            costs, columns=["model", "fit_seconds", "predict_seconds", "windows", "series"]
+        ),
         states,
     )
 

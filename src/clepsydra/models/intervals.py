@@ -67,7 +67,7 @@ def add_quantiles(
     columns = quantile_columns()
     out = forecasts.reset_index(drop=True)
     found = np.full((len(out), len(columns)), np.nan)
-    tables = dict(calibration.groupby(["unique_id", "model"]))
+    tables = dict(iter(calibration.groupby(["unique_id", "model"])))
     for (unique_id, model), index in out.groupby(["unique_id", "model"]).indices.items():
         table = tables.get((unique_id, model), tables.get(("", model)))
         if table is None:

@@ -19,6 +19,8 @@ from clepsydra.config import TaskConfig
 
 __all__ = ["MlforecastModel"]
 
+_LOWEST_LEVEL = 0.02
+
 
 class MlforecastModel:
     """One regressor over all series, on lags, rolling means and the columns known in advance.
@@ -34,6 +36,8 @@ class MlforecastModel:
         lags: steps back; by default the last steps and a few whole seasons.
         rolling_means: lag to window lengths, e.g. `{48: [24, 168]}`.
         difference_season: learn the difference from a season ago instead of the value.
+        balance: weigh every series by the inverse of its mean level, so that a squared error
+            does not let the large ones decide alone; MASE counts all alike.
         known_columns: whether columns known in advance are features.
 
     Raises:
@@ -49,6 +53,7 @@ class MlforecastModel:
         lags: list[int] | None = None,
         rolling_means: dict[int, list[int]] | None = None,
         difference_season: bool = False,
+        balance: bool = False,
         known_columns: bool = True,
     ):
         module, _, cls = estimator.rpartition(".")
@@ -59,6 +64,7 @@ class MlforecastModel:
         self._lags = lags or sorted({1, 2, season, 2 * season})
         self._rolling_means = {int(k): list(v) for k, v in (rolling_means or {}).items()}
         self._differences = [season] if difference_season else []
+        self._balance = balance
         self._known_columns = known_columns
         self.min_history = max(self._lags) + sum(self._differences) + 1
 
@@ -78,7 +84,14 @@ class MlforecastModel:
         long_enough = history[sizes >= self.min_history]
         if long_enough.empty:
             raise ValueError(f"no series has the {self.min_history} steps this model needs")
-        return model.fit(self._features(long_enough), static_features=[])
+        features = self._features(long_enough)
+        if not self._balance:
+            return model.fit(features, static_features=[])
+        return model.fit(
+            features.assign(_weight=_inverse_level(features)),
+            static_features=[],
+            weight_col="_weight",
+        )
 
     def predict(
         self, state: MLForecast, history: pd.DataFrame, future: pd.DataFrame
@@ -98,6 +111,14 @@ class MlforecastModel:
         if self._known_columns:
             return frame
         return frame[[column for column in ("unique_id", "ds", "y") if column in frame]]
+
+
+def _inverse_level(frame: pd.DataFrame) -> pd.Series:
+    """`1 / level` of each row's series, where no level is under 2 % of the mean one."""
+    size = frame["y"].abs()
+    level = size.groupby(frame["unique_id"]).transform("mean")
+    lowest = _LOWEST_LEVEL * size.mean()
+    return 1.0 / level.clip(lower=lowest) if lowest > 0 else pd.Series(1.0, index=frame.index)
 
 
 def _accept_missing(regressor: BaseEstimator) -> BaseEstimator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -96,6 +97,6 @@ class SarimaxModel:
         return np.column_stack([np.concatenate([np.full(k, np.nan), y[:-k]]) for k in self._lags])
 
 
-def _series(history: pd.DataFrame):
+def _series(history: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
     for unique_id, rows in history.groupby("unique_id", sort=True):
         yield unique_id, rows["y"].to_numpy(dtype=float)

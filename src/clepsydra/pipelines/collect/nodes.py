@@ -36,17 +36,18 @@ def collect_sources(sources: SourcesConfig, as_of: str, project_path: str) -> li
     """
     day = parse_as_of(as_of)
     target_name, target = sources.target
-    read = {target_name: _read(target_name, target, project_path)}
+    target_rows = _read(target_name, target, project_path)
     if day is None:
-        day = _last_day(target_name, read[target_name][1]) + dt.timedelta(days=1)
+        day = _last_day(target_name, target_rows[1]) + dt.timedelta(days=1)
     snapshots: list[Snapshot] = []
     for name, source in sources.items():
-        frame, days = read.pop(name, None) or _read(name, source, project_path)
+        is_target = source.role == "target"
+        frame, days = target_rows if is_target else _read(name, source, project_path)
         if source.role == "attributes":
             snapshots.append(Snapshot(name, None, dt.date.min, day, frame))
             continue
         slices = list(_slice_by_day(name, frame, days, day))
-        if source.role == "target" and not any(slice_.day for slice_ in slices):
+        if is_target and not any(slice_.day for slice_ in slices):
             raise SourceError(
                 f"as_of {day} is before the first data of source '{name}' "
                 f"({days.min():%Y-%m-%d}): choose a later day"

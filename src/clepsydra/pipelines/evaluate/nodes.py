@@ -20,6 +20,8 @@ __all__ = [
 ]
 
 _ROLES = ("select", "report")
+_LEAST_ERROR = 0.05
+_WORST_RATIO = 5.0
 
 
 def seasonal_scales(panel: pd.DataFrame, windows: pd.DataFrame, task: TaskConfig) -> pd.DataFrame:
@@ -86,20 +88,21 @@ def choose_champions(
     """The model of each series, from the windows that select, and why.
 
     A few days of one series say little, so its own record is blended with the record of all:
-    `score = (own + shrinkage * all) / (1 + shrinkage)`, both relative to the reference model. A
-    series without a scored window takes the model that is best over all.
+    `score = (own + shrinkage * all) / (1 + shrinkage)`, both relative to the reference model. Its
+    own record is a ratio of mean absolute errors, that of all a ratio of mean MASEs. A series
+    without a scored window takes the model that is best over all.
 
     Returns:
         `unique_id`, `model`, `reason`: a row for every series.
     """
-    chosen = metrics[(metrics["role"] == "select") & (metrics["metric"] == "mae")]
-    errors = chosen.pivot(index="unique_id", columns="model", values="value")
-    order = [name for name in models.root if name in errors.columns]
-    errors = errors[order]
-    reference = errors[models.reference]
-    floor = 0.05 * reference.mean()
-    own = errors.div(reference.clip(lower=floor), axis=0).clip(upper=5.0)
-    overall = own.mean()
+    selected = metrics[metrics["role"] == "select"]
+    names = list(models.root)
+    errors = _by_model(selected, "mae", names)
+    floor = _LEAST_ERROR * errors[models.reference].mean()
+    own = errors.div(errors[models.reference].clip(lower=floor), axis=0).clip(upper=_WORST_RATIO)
+    scaled = _by_model(selected, "mase", names)
+    everywhere = (scaled if scaled.notna().any(axis=None) else errors).mean()
+    overall = everywhere / everywhere[models.reference]
     weight = evaluate.shrinkage
     score = (own + weight * overall) / (1 + weight)
     best = overall.idxmin() if len(overall.dropna()) else models.reference
@@ -115,6 +118,11 @@ def choose_champions(
         )
         rows.append((unique_id, name, reason))
     return pd.DataFrame(rows, columns=["unique_id", "model", "reason"])
+
+
+def _by_model(metrics: pd.DataFrame, metric: str, names: list[str]) -> pd.DataFrame:
+    rows = metrics[metrics["metric"] == metric]
+    return rows.pivot(index="unique_id", columns="model", values="value").reindex(columns=names)
 
 
 def rank_models(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -189,7 +197,7 @@ def judge_champions(
         default="",
     )
     judged = scores.dropna(subset=["mase", "reference_mase"])
-    verdict = {
+    verdict: dict[str, Any] = {
         "reference": models.reference,
         "report_windows": int((windows["role"] == "report").sum()),
         "first_report_target": str(windows.loc[windows["role"] == "report", "target_start"].min()),

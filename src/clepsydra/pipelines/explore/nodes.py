@@ -82,7 +82,10 @@ def _strength(residual: np.ndarray, component: np.ndarray) -> float:
 
 
 def intermittency_class(y: np.ndarray) -> str:
-    """Smooth, erratic, intermittent or lumpy, by the cut-offs of Syntetos, Boylan and Croston (2005).
+    """Smooth, erratic, intermittent or lumpy demand.
+
+    Source: the cut-offs of Syntetos, Boylan and Croston, On the categorization of demand
+    patterns (2005).
 
     Args:
         y: `[N]` values; zero means no demand.

@@ -63,12 +63,12 @@ def summarize(
 
 def render_page(run_summary: dict[str, Any], *figures: go.Figure) -> str:
     """One HTML page with the figures; it needs no network."""
-    first = "inline"
+    script: str | bool = "inline"
     parts = []
     for figure in figures:
-        chart = go.Figure(figure).to_html(full_html=False, include_plotlyjs=first)
+        chart = go.Figure(figure).to_html(full_html=False, include_plotlyjs=script)
         parts.append(f"<section>{chart}</section>")
-        first = False
+        script = False
     title = f"Clepsydra, as of {html.escape(run_summary['as_of'])}"
     count = f"{run_summary['series_forecast']} of {run_summary['series']} series forecast"
     steps = f"{run_summary['first_step']} to {run_summary['last_step']} UTC"
