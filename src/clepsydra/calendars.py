@@ -36,6 +36,8 @@ def calendar_columns(ds: pd.Series, calendar: CalendarConfig, timezone: str) -> 
         >>> calendar_columns(times, us, "America/New_York").to_numpy().tolist()
         [[7, -1], [7, 1]]
     """
+    if ds.empty:
+        return pd.DataFrame({name: pd.Series(dtype="int16") for name in calendar.columns})
     wall = to_wall(ds, timezone)
     simple: dict[str, Callable[[], pd.Series]] = {
         "hour": lambda: wall.dt.hour,

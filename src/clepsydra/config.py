@@ -192,7 +192,10 @@ class TaskConfig(_Strict):
     """What is to be forecast: the grid, how far ahead, and after which delay."""
 
     freq: str = Field(description="pandas frequency of the grid, e.g. h, D, MS, QE")
-    season_length: int = Field(ge=1, description="steps of the reference season, e.g. 168")
+    season_lengths: list[int] = Field(
+        min_length=1,
+        description="steps of each season, e.g. [24, 168]; the longest is the reference",
+    )
     horizon: int | str = Field(description="steps, or local days as '1D'")
     gap: int | str = Field(0, description="between the last known step and the first forecast")
     timezone: str = Field("UTC", description="whose clock the seasons and the calendar follow")
@@ -204,6 +207,18 @@ class TaskConfig(_Strict):
     mart_aggregate: Literal["sum", "mean"] = "mean"
 
     _timezone = field_validator("timezone")(_check_timezone)
+
+    @field_validator("season_lengths")
+    @classmethod
+    def _whole_steps(cls, value: list[int]) -> list[int]:
+        if min(value) < 1:
+            raise ValueError("a season has at least 1 step")
+        return sorted(set(value))
+
+    @property
+    def season_length(self) -> int:
+        """The reference season: the longest."""
+        return max(self.season_lengths)
 
     @field_validator("freq")
     @classmethod

@@ -79,8 +79,14 @@ def _results(found: dict[str, Any]) -> list[str]:
         lines.append(_line("", f"{found['steps_imputed']:,} grid steps imputed"))
     if found["flags"]:
         lines.append(_line("series flags", _reasons(found["flags"]).strip(" ()")))
-    fallbacks = found["backtest_fallbacks"], found["forecast_fallbacks"]
-    lines.append(_line("fallbacks", f"{fallbacks[0]} in backtests, {fallbacks[1]} in forecasts"))
+    in_backtests, in_forecasts = found["backtest_fallbacks"], found["forecast_fallbacks"]
+    lines.append(
+        _line(
+            "fallbacks",
+            f"{sum(in_backtests.values()):,} in backtests{_reasons(in_backtests)}, "
+            f"{sum(in_forecasts.values()):,} in forecasts{_reasons(in_forecasts)}",
+        )
+    )
     retraining = found["retraining"]
     lines.append(_line("monitor", "; ".join(retraining["reasons"]) or "no reason to retrain"))
     due = retraining["forecasts_due"]

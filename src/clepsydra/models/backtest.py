@@ -10,13 +10,24 @@ import numpy as np
 import pandas as pd
 from utilsforecast.preprocessing import fill_gaps
 
-from clepsydra.config import ModelsConfig, TaskConfig
+from clepsydra.config import ModelsConfig, ModelSpec, TaskConfig
 from clepsydra.models.base import Model
 from clepsydra.timegrid import to_wall
 
-__all__ = ["BacktestResult", "backtest", "finalize", "forecast", "to_wall_frame", "until"]
+__all__ = [
+    "BacktestResult",
+    "backtest",
+    "finalize",
+    "forecast",
+    "history_length",
+    "to_wall_frame",
+    "until",
+]
 
-NOT_FEATURES = {"is_imputed"}
+_NOT_FEATURES = {"is_imputed"}
+_POINTS = ["unique_id", "cutoff", "ds", "model", "y_hat"]
+_FAILURES = ["unique_id", "cutoff", "model", "reason"]
+_COSTS = ["model", "fit_seconds", "predict_seconds", "windows", "series"]
 
 
 @dataclass
@@ -59,13 +70,17 @@ def backtest(
         task: grid, season and clock.
         refit_every: windows between two fits.
     """
-    known = [c for c in panel.columns if c not in {"unique_id", "ds", "y", *NOT_FEATURES}]
+    if panel.empty:
+        return BacktestResult(
+            _concat([], _POINTS), _concat([], _FAILURES), pd.DataFrame(columns=_COSTS)
+        )
+    known = [c for c in panel.columns if c not in {"unique_id", "ds", "y", *_NOT_FEATURES}]
     panel = panel[["unique_id", "ds", "y", *known]]
     everything = pd.concat([panel, future[["unique_id", "ds", *known]]], ignore_index=True)
     everything = everything.sort_values(["unique_id", "ds"], ignore_index=True)
     forecasts, failures, costs, states = [], [], [], {}
     for name, model in models.items():
-        longest = specs.root[name].max_history
+        longest = history_length(model, specs.root[name])
         fit_seconds = predict_seconds = 0.0
         state, problem = None, None
         for number, window in enumerate(windows.itertuples()):
@@ -90,15 +105,17 @@ def backtest(
         costs.append(
             (name, fit_seconds, predict_seconds, len(windows), panel["unique_id"].nunique())
         )
-    columns = ["unique_id", "cutoff", "ds", "model", "y_hat"]
     return BacktestResult(
-        _concat(forecasts, columns),
-        _concat(failures, ["unique_id", "cutoff", "model", "reason"]),
-        pd.DataFrame(
-            costs, columns=["model", "fit_seconds", "predict_seconds", "windows", "series"]
-        ),
+        _concat(forecasts, _POINTS),
+        _concat(failures, _FAILURES),
+        pd.DataFrame(costs, columns=_COSTS),
         states,
     )
+
+
+def history_length(model: Model, spec: ModelSpec) -> int | None:
+    """Last steps a model is shown: `max_history`, but never fewer than it needs."""
+    return spec.max_history and max(spec.max_history, model.min_history)
 
 
 def forecast(

@@ -10,14 +10,10 @@ import pandas as pd
 from mlforecast import MLForecast
 from mlforecast.lag_transforms import RollingMean
 from mlforecast.target_transforms import Differences
-from sklearn.base import BaseEstimator
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.utils import get_tags
 
 from clepsydra.config import TaskConfig
 
-__all__ = ["MlforecastModel"]
+__all__ = ["MlforecastModel", "default_lags", "default_rolling_means"]
 
 _LOWEST_LEVEL = 0.02
 
@@ -33,8 +29,8 @@ class MlforecastModel:
         lead: most steps ahead.
         estimator: import path of a scikit-learn regressor.
         params: its arguments.
-        lags: steps back; by default the last steps and a few whole seasons.
-        rolling_means: lag to window lengths, e.g. `{48: [24, 168]}`.
+        lags: steps back; see `default_lags`.
+        rolling_means: lag to window lengths, e.g. `{48: [24, 168]}`; see `default_rolling_means`.
         difference_season: learn the difference from a season ago instead of the value.
         balance: weigh every series by the inverse of its mean level, so that a squared error
             does not let the large ones decide alone; MASE counts all alike.
@@ -57,13 +53,13 @@ class MlforecastModel:
         known_columns: bool = True,
     ):
         module, _, cls = estimator.rpartition(".")
-        regressor = getattr(importlib.import_module(module), cls)(**(params or {}))
-        self._estimator = _accept_missing(regressor)
-        season = task.season_length
+        self._estimator = getattr(importlib.import_module(module), cls)(**(params or {}))
         self._freq = task.freq
-        self._lags = lags or sorted({1, 2, season, 2 * season})
-        self._rolling_means = {int(k): list(v) for k, v in (rolling_means or {}).items()}
-        self._differences = [season] if difference_season else []
+        self._lags = lags or default_lags(task.season_lengths, lead)
+        if rolling_means is None:
+            rolling_means = default_rolling_means(task.season_lengths, lead)
+        self._rolling_means = {int(lag): list(sizes) for lag, sizes in rolling_means.items()}
+        self._differences = [task.season_length] if difference_season else []
         self._balance = balance
         self._known_columns = known_columns
         self.min_history = max(self._lags) + sum(self._differences) + 1
@@ -113,15 +109,45 @@ class MlforecastModel:
         return frame[[column for column in ("unique_id", "ds", "y") if column in frame]]
 
 
+def default_lags(season_lengths: list[int], lead: int) -> list[int]:
+    """Lags of a direct model: none is shorter than the lead, so none has to be forecast first.
+
+    Every shortest season from the lead to a little over the longest season, two and three longest
+    seasons, and the newest steps where a season is longer than the lead.
+
+    Examples:
+        >>> default_lags([24, 168], lead=48)
+        [48, 72, 96, 120, 144, 168, 192, 216, 336, 504]
+        >>> default_lags([52], lead=8)
+        [8, 9, 10, 52, 104, 156]
+    """
+    short, long = min(season_lengths), max(season_lengths)
+    last = max(long, lead) + 2 * short
+    lags = {lag for lag in range(short, last + 1, short) if lag >= lead}
+    lags |= {long * number for number in (2, 3) if long * number >= lead}
+    if lead < short:
+        lags |= {lead, lead + 1, lead + 2}
+    return sorted(lags)
+
+
+def default_rolling_means(season_lengths: list[int], lead: int) -> dict[int, list[int]]:
+    """Means over each season at the lead, and over the shortest one or two longest seasons ago.
+
+    Examples:
+        >>> default_rolling_means([24, 168], lead=48)
+        {48: [24, 168], 168: [24], 336: [24]}
+    """
+    short, long = min(season_lengths), max(season_lengths)
+    means = {lead: sorted(set(season_lengths))}
+    for lag in (long, 2 * long):
+        if lag > lead:
+            means[lag] = [short]
+    return {lag: [size for size in sizes if size > 1] for lag, sizes in means.items()}
+
+
 def _inverse_level(frame: pd.DataFrame) -> pd.Series:
     """`1 / level` of each row's series, where no level is under 2 % of the mean one."""
     size = frame["y"].abs()
     level = size.groupby(frame["unique_id"]).transform("mean")
     lowest = _LOWEST_LEVEL * size.mean()
     return 1.0 / level.clip(lower=lowest) if lowest > 0 else pd.Series(1.0, index=frame.index)
-
-
-def _accept_missing(regressor: BaseEstimator) -> BaseEstimator:
-    if get_tags(regressor).input_tags.allow_nan:
-        return regressor
-    return make_pipeline(SimpleImputer(keep_empty_features=True), regressor)

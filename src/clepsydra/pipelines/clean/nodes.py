@@ -151,7 +151,7 @@ def build_series(
                 "unique_id": unique_id,
                 "shard": shard_of(str(unique_id), n_shards),
                 "freq": task.freq,
-                "season_lengths": [season],
+                "season_lengths": task.season_lengths,
                 "first_ds": first,
                 "last_ds": last,
                 "n_observations": len(values),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from clepsydra.config import ModelsConfig, SourcesConfig, TaskConfig
 from clepsydra.errors import PanelError
-from clepsydra.models.backtest import forecast, to_wall_frame, until
+from clepsydra.models.backtest import forecast, history_length, to_wall_frame, until
 from clepsydra.models.base import build_models, combinations, local_models
 from clepsydra.models.intervals import add_quantiles, quantile_columns
 from clepsydra.pipelines.train.nodes import combine, lead_steps, without_past_only
@@ -71,9 +71,8 @@ def _forecast(
     known = without_past_only(panel, sources).drop(columns="is_imputed")
     chosen = [name for name in names if name in needed and name in fitted]
     for name, model in build_models(chosen, models, task, lead_steps(future)).items():
-        history = to_wall_frame(
-            until(known, panel["ds"].max(), models.root[name].max_history), task
-        )
+        longest = history_length(model, models.root[name])
+        history = to_wall_frame(until(known, panel["ds"].max(), longest), task)
         rows, reasons = forecast(name, model, fitted[name], None, history, future, task)
         points.append(rows.assign(model=name))
         failures.append(reasons.assign(model=name))

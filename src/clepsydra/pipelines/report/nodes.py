@@ -55,10 +55,14 @@ def summarize(
             str(k): int(v) for k, v in quarantine["reason"].value_counts().items()
         },
         "steps_imputed": int(measures.get("steps imputed", 0)),
-        "backtest_fallbacks": len(failures),
-        "forecast_fallbacks": len(forecast_failures),
+        "backtest_fallbacks": _by_model(failures),
+        "forecast_fallbacks": _by_model(forecast_failures),
         "retraining": retraining,
     }
+
+
+def _by_model(failures: pd.DataFrame) -> dict[str, int]:
+    return {str(model): int(number) for model, number in failures["model"].value_counts().items()}
 
 
 def render_page(run_summary: dict[str, Any], *figures: go.Figure) -> str:

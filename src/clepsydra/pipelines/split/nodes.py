@@ -49,7 +49,7 @@ def make_windows(
             f"the longest series begins {series['first_ds'].min()} and ends before {panel_end}: "
             f"that is room for {len(rows)} windows of horizon {task.horizon} after one season of "
             f"{task.season_length} steps, and 3 are needed; shorten 'horizon', 'gap' or "
-            f"'season_length', or give more history"
+            f"'season_lengths', or give more history"
         )
     if len(rows) < len(roles):
         roles = _shrink(windows, len(rows))

@@ -1,0 +1,70 @@
+# `make` alone lists the targets.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet
+export DO_NOT_TRACK := 1
+export KEDRO_DISABLE_TELEMETRY := 1
+export SCARF_ANALYTICS := false
+
+.DEFAULT_GOAL := help
+.PHONY: help run dev test test-e2e lint lock viz airflow manifest clean-data
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The stamps `.venv/.core` and `.venv/.dev` say which lock file is installed. The core is a part
+# of the development lock, at the same versions, so the second satisfies the first.
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.core: requirements/core.txt pyproject.toml | .venv/bin/python
+	@echo "Installing the core (about a minute) ..."
+	$(PIP) --require-hashes -r requirements/core.txt
+	$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: requirements/dev.txt pyproject.toml | .venv/bin/python
+	@echo "Installing every extra but deep (about two minutes) ..."
+	$(PIP) --require-hashes -r requirements/dev.txt
+	$(PIP) --no-deps --no-build-isolation -e .
+	@touch .venv/.core $@
+
+run: .venv/.core ## run the whole line on the New York flights
+	$(BIN)/kedro run
+	@echo
+	@echo "Where to look:"
+	@echo "  data/08_reporting/report.html         the run on one page; open it in a browser"
+	@echo "  data/07_model_output/forecasts.db     the published forecasts, table 'forecasts' (SQLite)"
+	@echo "  data/08_reporting/quality_report.parquet  the account of every raw row"
+	@echo "  make viz                              the pipelines, in the browser"
+	@echo "  .venv/bin/kedro run --params as_of=2013-12-17   two days later: how good were they?"
+
+dev: .venv/.dev ## install every extra but deep
+
+test: .venv/.dev ## run the tests that need nothing but Python
+	$(BIN)/pytest
+
+test-e2e: .venv/.dev ## run the tests that start servers (a real Airflow)
+	$(BIN)/pytest -m e2e tests/e2e
+
+lint: .venv/.dev ## format, lint, types, import layers
+	$(BIN)/pre-commit run --all-files --show-diff-on-failure
+
+lock: ## compile the lock files again (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  --extra airflow --extra viz --extra dashboard --extra serve --extra docs --extra dev \
+	  pyproject.toml requirements/build.in -o requirements/dev.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/core.txt
+
+viz: .venv/.dev ## open kedro-viz on the pipelines
+	$(BIN)/kedro viz run
+
+airflow: .venv/.dev ## start Airflow locally, on its embedded defaults
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/airflow-local
+
+manifest: .venv/.dev ## write the graph that the Airflow DAG reads
+	$(BIN)/python -m clepsydra.orchestration.manifest
+
+clean-data: ## delete everything that runs have made
+	rm -rf data/0*
