@@ -25,8 +25,9 @@ __all__ = [
 ]
 
 _NOT_FEATURES = {"is_imputed"}
-_POINTS = ["unique_id", "cutoff", "ds", "model", "y_hat"]
-_FAILURES = ["unique_id", "cutoff", "model", "reason"]
+_TIME = "datetime64[ns]"
+_POINTS = {"unique_id": object, "cutoff": _TIME, "ds": _TIME, "model": object, "y_hat": float}
+_FAILURES = {"unique_id": object, "cutoff": _TIME, "model": object, "reason": object}
 _COSTS = ["model", "fit_seconds", "predict_seconds", "windows", "series"]
 
 
@@ -260,8 +261,8 @@ def _fallback(rows: pd.DataFrame, history: pd.DataFrame, season: int) -> pd.Seri
     return y_hat
 
 
-def _concat(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+def _concat(frames: list[pd.DataFrame], columns: dict[str, Any]) -> pd.DataFrame:
     filled = [frame for frame in frames if len(frame)]
     if not filled:
-        return pd.DataFrame({column: pd.Series(dtype=object) for column in columns})
-    return pd.concat(filled, ignore_index=True)[columns]
+        return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in columns.items()})
+    return pd.concat(filled, ignore_index=True)[list(columns)]

@@ -1,0 +1,172 @@
+"""The serving store on real SQLite: publishing replaces, and does so wholly or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+from kedro.io import DatasetError
+
+from clepsydra.datasets.forecast_store import RUN_ID_VARIABLE, ForecastStoreDataset
+
+MONDAY, TUESDAY = pd.Timestamp("2013-07-01 04:00"), pd.Timestamp("2013-07-02 04:00")
+
+
+def forecasts(
+    cutoff: pd.Timestamp = MONDAY,
+    model: str = "theta",
+    ids: tuple[str, ...] = ("a", "b"),
+    y_hat: float = 1.5,
+    steps: int = 3,
+) -> pd.DataFrame:
+    ds = pd.date_range(cutoff + pd.Timedelta("1h"), periods=steps, freq="h")
+    frame = pd.MultiIndex.from_product([ids, ds], names=["unique_id", "ds"]).to_frame(index=False)
+    frame.insert(1, "cutoff", cutoff)
+    return frame.assign(**{"model": model, "y_hat": y_hat, "q0.1": y_hat - 1, "q0.9": np.nan})
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ForecastStoreDataset:
+    monkeypatch.setenv(RUN_ID_VARIABLE, "run-1")
+    return ForecastStoreDataset(str(tmp_path / "deep/er/forecasts.db"))
+
+
+def published(store: ForecastStoreDataset) -> pd.DataFrame:
+    """What is stored, without what differs from run to run."""
+    return store.load().drop(columns=["run_id", "published_at"])
+
+
+def in_order(*frames: pd.DataFrame) -> pd.DataFrame:
+    keys = ["unique_id", "cutoff", "ds", "model"]
+    return pd.concat(frames).sort_values(keys, ignore_index=True)
+
+
+def test_what_is_published_is_read_back(store: ForecastStoreDataset) -> None:
+    assert not store.exists()
+    frame = forecasts().sample(frac=1, random_state=0)
+    store.save(frame)
+    assert store.exists()
+    pd.testing.assert_frame_equal(published(store), in_order(frame), check_dtype=True)
+    loaded = store.load()
+    assert set(loaded["run_id"]) == {"run-1"}
+    assert loaded["published_at"].dtype == "datetime64[ns]"
+
+
+def test_publishing_twice_replaces_and_never_duplicates(
+    store: ForecastStoreDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.save(forecasts())
+    monkeypatch.setenv(RUN_ID_VARIABLE, "run-2")
+    store.save(forecasts(y_hat=7.0))
+    pd.testing.assert_frame_equal(published(store), in_order(forecasts(y_hat=7.0)))
+    assert set(store.load()["run_id"]) == {"run-2"}
+
+
+def test_another_champion_leaves_one_forecast(store: ForecastStoreDataset) -> None:
+    store.save(forecasts(model="theta"))
+    store.save(forecasts(model="boosting"))
+    pd.testing.assert_frame_equal(published(store), in_order(forecasts(model="boosting")))
+
+
+def test_a_shorter_horizon_leaves_no_step_of_the_longer_one(store: ForecastStoreDataset) -> None:
+    store.save(forecasts(steps=5))
+    store.save(forecasts(steps=2))
+    pd.testing.assert_frame_equal(published(store), in_order(forecasts(steps=2)))
+
+
+def test_other_cutoffs_and_other_series_are_untouched(store: ForecastStoreDataset) -> None:
+    store.save(forecasts(MONDAY))
+    store.save(forecasts(TUESDAY))
+    store.save(forecasts(TUESDAY, ids=("b", "c"), y_hat=9.0))
+    expected = in_order(
+        forecasts(MONDAY),
+        forecasts(TUESDAY, ids=("a",)),
+        forecasts(TUESDAY, ids=("b", "c"), y_hat=9.0),
+    )
+    pd.testing.assert_frame_equal(published(store), expected)
+
+
+def test_more_series_than_fit_a_statement_are_replaced(store: ForecastStoreDataset) -> None:
+    ids = tuple(f"series {number:04d}" for number in range(1_203))
+    store.save(forecasts(ids=ids, steps=1))
+    store.save(forecasts(ids=ids, steps=1, model="boosting"))
+    assert published(store)["model"].tolist() == ["boosting"] * len(ids)
+
+
+def test_publishing_nothing_leaves_what_there_is(store: ForecastStoreDataset) -> None:
+    store.save(forecasts())
+    store.save(forecasts().iloc[:0])
+    pd.testing.assert_frame_equal(published(store), in_order(forecasts()))
+
+
+def twice_the_same_row(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([frame, frame.tail(1)])
+
+
+def no_series(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(unique_id=[*frame["unique_id"][:-1], None])
+
+
+def no_cutoff(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(cutoff=[*frame["cutoff"][:-1], pd.NaT])
+
+
+def no_time(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(ds=[*frame["ds"][:-1], pd.NaT])
+
+
+def no_model(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(model=[*frame["model"][:-1], None])
+
+
+def unknown_column(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(surprise=1.0)
+
+
+@pytest.mark.parametrize(
+    "spoil", [twice_the_same_row, no_series, no_cutoff, no_time, no_model, unknown_column]
+)
+def test_a_failure_in_the_middle_leaves_the_old_rows(
+    store: ForecastStoreDataset, spoil: object
+) -> None:
+    store.save(forecasts())
+    before = store.load()
+    with pytest.raises(DatasetError):
+        store.save(spoil(forecasts(y_hat=7.0, model="boosting")))  # type: ignore[operator]
+    pd.testing.assert_frame_equal(store.load(), before)
+    store.save(forecasts(y_hat=7.0))
+    assert published(store)["y_hat"].tolist() == [7.0] * 6
+
+
+def test_the_database_itself_refuses_duplicates_and_missing_keys(
+    store: ForecastStoreDataset, tmp_path: Path
+) -> None:
+    store.save(forecasts())
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'deep/er/forecasts.db'}")
+    try:
+        inspector = sa.inspect(engine)
+        keys = inspector.get_pk_constraint("forecasts")["constrained_columns"]
+        columns = {column["name"]: column for column in inspector.get_columns("forecasts")}
+    finally:
+        engine.dispose()
+    assert set(keys) == {"unique_id", "cutoff", "ds", "model"}
+    assert not any(columns[key]["nullable"] for key in keys)
+
+
+def test_a_url_serves_as_well_as_a_file(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'other.db'}"
+    by_url = ForecastStoreDataset(credentials={"url": url}, table="Odd name; table")
+    by_url.save(forecasts())
+    assert by_url.exists()
+    by_file = ForecastStoreDataset(str(tmp_path / "other.db"), table="Odd name; table")
+    pd.testing.assert_frame_equal(by_file.load(), by_url.load())
+    assert "url" not in str(by_url)
+
+
+@pytest.mark.parametrize("credentials", [None, {}, {"user": "me"}])
+def test_neither_a_file_nor_a_url_is_an_error(credentials: dict[str, str] | None) -> None:
+    with pytest.raises(DatasetError, match="'filepath'.*or 'credentials' with a 'url'"):
+        ForecastStoreDataset(credentials=credentials)

@@ -1,0 +1,84 @@
+"""`kedro run` and its options do what a Kedro user expects of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from line_runner import Line, build_line
+
+TASK = {"freq": "MS", "season_lengths": [12], "horizon": 3}
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Line:
+    """Twelve years of two monthly series, through the whole line once."""
+    folder: Path = tmp_path_factory.mktemp("monthly")
+    months = pd.date_range("2010-01-01", periods=144, freq="MS").strftime("%Y-%m-%d")
+    table = pd.DataFrame({"month": months})
+    table["even"] = [100 + number % 12 for number in range(144)]
+    table["odd"] = [50 + 2 * (number % 12) + number // 12 for number in range(144)]
+    table.to_csv(folder / "table.csv", index=False)
+    source = {"role": "target", "layout": "wide", "path": f"{folder}/table.csv", "time": "month"}
+    line = build_line(
+        folder,
+        {
+            "as_of": "latest",
+            "n_shards": 2,
+            "sources": {"table": source},
+            "task": TASK,
+            "calendar": {},
+            "windows": {"calibrate": 1, "select": 1, "report": 1},
+        },
+    )
+    line.run()
+    return line
+
+
+def nodes_of(line: Line) -> list[str]:
+    """Names of the nodes that the last run ran."""
+    return line.read("08_reporting/run_profile.parquet")["node"].tolist()
+
+
+def test_one_stage(line):
+    line.run("--pipelines=split")
+    assert sorted(nodes_of(line)) == ["split.cut_sets", "split.make_marts", "split.make_windows"]
+
+
+def test_tags(line):
+    line.run("--tags=dashboard")
+    assert nodes_of(line) == ["split.make_marts"]
+
+
+def test_namespaces(line):
+    line.run("--namespaces=explore.shard_1")
+    assert nodes_of(line) == ["explore.shard_1.diagnose_series"]
+
+
+def test_from_nodes(line):
+    line.run("--pipelines=evaluate", "--from-nodes=evaluate.choose_champions")
+    assert nodes_of(line) == ["evaluate.choose_champions", "evaluate.judge_champions"]
+
+
+def test_params(line):
+    line.run("--pipelines=collect,clean", "--params", "as_of=2020-07-15")
+    clock = json.loads((line.data / "02_intermediate/clock.json").read_text())
+    assert clock["as_of"] == "2020-07-15"
+    assert clock["cutoff"] == "2020-06-01T00:00:00"
+    assert line.read("03_primary/panel.parquet")["ds"].max() == pd.Timestamp("2020-06-01")
+
+
+def test_default_runner_is_parallel_and_can_be_changed(line):
+    assert "ParallelRunner" in line.run("--pipelines=evaluate").stdout
+    assert (
+        "SequentialRunner" in line.run("--pipelines=evaluate", "--runner=SequentialRunner").stdout
+    )
+
+
+def test_another_number_of_shards(line):
+    line.run("--pipelines=collect,clean,explore", "--params", "n_shards=3")
+    shards = [name for name in nodes_of(line) if name.endswith("diagnose_series")]
+    assert len(shards) == 3

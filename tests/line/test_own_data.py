@@ -1,0 +1,112 @@
+"""Data of another shape goes through the whole line by configuration alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+
+from line_runner import Line
+
+
+def test_wide_quarterly_csv(tmp_path: Path, make_line: Callable[..., Line]) -> None:
+    """United States macroeconomic series, 1959 to 2009: a column per series."""
+    data = sm.datasets.macrodata.load_pandas().data.astype({"year": int, "quarter": int})
+    data["date"] = data["year"].astype(str) + "-" + (3 * data["quarter"] - 2).astype(str) + "-01"
+    data["date"] = pd.to_datetime(data["date"]).dt.strftime("%Y-%m-%d")
+    names = ["realgdp", "cpi", "unemp"]
+    data[["date", *names]].to_csv(tmp_path / "economy.csv", index=False)
+    line = make_line(
+        as_of="latest",
+        sources={
+            "economy": {
+                "role": "target",
+                "layout": "wide",
+                "path": f"{tmp_path}/*.csv",
+                "time": "date",
+            }
+        },
+        task={"freq": "QS", "season_lengths": [4], "horizon": 4},
+        calendar={},
+    )
+    done = line.run()
+    forecasts = line.forecasts()
+    assert sorted(set(forecasts["unique_id"])) == sorted(names)
+    assert sorted(set(pd.to_datetime(forecasts["ds"]).dt.strftime("%Y-%m"))) == [
+        "2009-10",
+        "2010-01",
+        "2010-04",
+        "2010-07",
+    ]
+    verdict = line.read("08_reporting/champion_scores.parquet")
+    assert verdict["mase"].mean() < 0.9 * verdict["reference_mase"].mean()
+    assert "3 of 3 series" in done.stdout
+
+
+def test_long_weekly_csv_with_gaps(tmp_path: Path, make_line: Callable[..., Line]) -> None:
+    """Carbon dioxide at Mauna Loa, weekly, 59 values missing, in two files."""
+    data = sm.datasets.co2.load_pandas().data.reset_index()
+    data.columns = ["when", "ppm"]
+    data = data.assign(station="mauna-loa", when=data["when"].dt.strftime("%d/%m/%Y"))
+    data.iloc[:1200].to_csv(tmp_path / "first.csv", index=False, sep=";")
+    data.iloc[1200:].to_csv(tmp_path / "second.csv", index=False, sep=";")
+    line = make_line(
+        as_of="2001-06-30",
+        sources={
+            "air": {
+                "role": "target",
+                "path": f"{tmp_path}/*.csv",
+                "separator": ";",
+                "id": "station",
+                "time": "when",
+                "time_format": "%d/%m/%Y",
+                "value": "ppm",
+            }
+        },
+        task={"freq": "W-SAT", "season_lengths": [52], "horizon": 8},
+        calendar={},
+        windows={"calibrate": 4, "select": 4, "report": 4},
+    )
+    line.run()
+    panel = line.read("03_primary/panel.parquet")
+    known = data[pd.to_datetime(data["when"], format="%d/%m/%Y") < "2001-06-30"]
+    assert panel["is_imputed"].sum() == known["ppm"].isna().sum() > 0
+    assert panel["ds"].diff().dropna().eq(pd.Timedelta(weeks=1)).all()
+    forecasts = line.forecasts()
+    assert pd.to_datetime(forecasts["ds"]).tolist() == list(
+        pd.date_range("2001-06-30", periods=8, freq="W-SAT")
+    )
+    actual = data.assign(ds=pd.to_datetime(data["when"], format="%d/%m/%Y")).set_index("ds")["ppm"]
+    error = (forecasts.set_index(pd.to_datetime(forecasts["ds"]))["y_hat"] - actual).abs()
+    assert error.mean() < 1.0
+    quality = line.read("08_reporting/quality_report.parquet")
+    totals = quality.groupby("measure")["value"].sum()
+    assert totals["rows in"] == totals["rows kept"] + totals["excluded: no value"]
+
+
+@pytest.mark.parametrize("shards", [1, 5])
+def test_shards_do_not_change_the_forecasts(
+    tmp_path: Path, make_line: Callable[..., Line], shards: int
+) -> None:
+    """One shard, or more shards than series: the same numbers."""
+    data = sm.datasets.macrodata.load_pandas().data
+    steps = pd.date_range("1959-01-01", periods=len(data), freq="QS").strftime("%Y-%m-%d")
+    data[["cpi", "unemp"]].assign(date=steps).to_csv(tmp_path / "economy.csv", index=False)
+    source = {"role": "target", "layout": "wide", "path": f"{tmp_path}/*.csv", "time": "date"}
+    settings = {
+        "as_of": "latest",
+        "sources": {"economy": source},
+        "task": {"freq": "QS", "season_lengths": [4], "horizon": 2},
+        "calendar": {},
+        "windows": {"calibrate": 1, "select": 2, "report": 2},
+    }
+    columns = ["unique_id", "ds", "model", "y_hat", "q0.1", "q0.9"]
+    line = make_line(**settings, n_shards=shards)
+    line.run()
+    one = line.forecasts()[columns]
+    line.empty_store()
+    make_line(**settings, n_shards=2).run()
+    pd.testing.assert_frame_equal(one, line.forecasts()[columns])

@@ -1,0 +1,41 @@
+"""`bind` survives a process border with its name and its types."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+from clepsydra.binding import bind
+from clepsydra.pipelines.train.nodes import backtest_global_model
+from clepsydra.sharding import shard_of
+
+
+def test_fixed_arguments_are_given() -> None:
+    assert bind(shard_of, n_shards=1)("any") == 0
+    assert bind(shard_of, n_shards=4)("EWR-OO") == shard_of("EWR-OO", 4)
+
+
+def test_the_functions_name_documentation_and_types_are_kept() -> None:
+    bound = bind(backtest_global_model, name="boosting")
+    assert bound.__name__ == "backtest_global_model"
+    assert bound.__doc__ == backtest_global_model.__doc__
+    assert inspect.signature(bound) == inspect.signature(backtest_global_model)
+
+
+def test_a_pickled_copy_is_the_same_in_another_process() -> None:
+    data = pickle.dumps(bind(shard_of, n_shards=4))
+    code = (
+        "import pickle, sys; f = pickle.loads(sys.stdin.buffer.read()); "
+        "print(f.__name__, f.__annotations__['return'], f('EWR-OO'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, check=True)
+    assert done.stdout.decode().split() == ["shard_of", "int", "2"]
+
+
+def test_an_argument_that_the_function_does_not_take_is_an_error() -> None:
+    with pytest.raises(TypeError, match="n_shard"):
+        bind(shard_of, n_shard=4)("EWR-OO")

@@ -1,0 +1,73 @@
+"""Calendar columns against the clock and an independent list of holidays."""
+
+from __future__ import annotations
+
+import holidays
+import pandas as pd
+import pytest
+from helpers import NEW_YORK
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clepsydra.calendars import calendar_columns
+from clepsydra.config import CalendarConfig
+from clepsydra.errors import ConfigError
+
+ALL = ["hour", "dayofweek", "month", "dayofyear", "holiday_distance"]
+US = CalendarConfig(country="US", columns=ALL)
+HOLIDAYS = sorted(holidays.country_holidays("US", years=range(2011, 2016)))
+
+
+@given(st.lists(st.integers(0, 2 * 365 * 24), min_size=1, max_size=20))
+def test_columns_follow_the_local_clock(hours: list[int]) -> None:
+    ds = pd.Series(pd.Timestamp("2012-06-01") + pd.to_timedelta(hours, unit="h"))
+    found = calendar_columns(ds, US, NEW_YORK)
+    assert list(found.columns) == ALL
+    for stamp, row in zip(ds, found.itertuples(), strict=True):
+        wall = stamp.tz_localize("UTC").tz_convert(NEW_YORK)
+        assert (row.hour, row.dayofweek, row.month) == (wall.hour, wall.dayofweek, wall.month)
+        assert row.dayofyear == wall.dayofyear
+        distances = [(wall.date() - day).days for day in HOLIDAYS]
+        nearest = min(abs(distance) for distance in distances)
+        if nearest > 7:
+            assert row.holiday_distance == 8
+        else:
+            assert abs(row.holiday_distance) == nearest
+            assert row.holiday_distance in distances
+
+
+def test_the_days_around_thanksgiving() -> None:
+    ds = pd.Series(pd.date_range("2013-11-20 12:00", "2013-12-07 12:00", freq="D"))
+    us = CalendarConfig(country="US", columns=["holiday_distance"])
+    found = calendar_columns(ds, us, NEW_YORK)["holiday_distance"].tolist()
+    # 2013-11-28 is the holiday; Veterans Day (11-11) is nine days before the first row.
+    assert found == [8, *range(-7, 8), 8, 8]
+
+
+def test_columns_keep_the_index_and_their_order() -> None:
+    ds = pd.Series(pd.to_datetime(["2013-07-01", "2013-07-02"]), index=[7, 3])
+    found = calendar_columns(ds, CalendarConfig(columns=["month", "hour"]), "UTC")
+    assert found.index.tolist() == [7, 3]
+    assert list(found.columns) == ["month", "hour"]
+
+
+def test_no_column_is_made_unasked() -> None:
+    ds = pd.Series(pd.to_datetime(["2013-07-01"]))
+    assert calendar_columns(ds, CalendarConfig(), "UTC").shape == (1, 0)
+
+
+def test_no_time_gives_the_columns_without_rows() -> None:
+    found = calendar_columns(pd.Series(dtype="datetime64[ns]"), US, NEW_YORK)
+    assert list(found.columns) == ALL
+    assert found.empty
+
+
+@pytest.mark.parametrize(
+    ("country", "subdivision"), [("ATLANTIS", None), ("US", "ATLANTIS")], ids=["country", "state"]
+)
+def test_a_place_without_holidays_is_a_configuration_error(
+    country: str, subdivision: str | None
+) -> None:
+    calendar = CalendarConfig(country=country, subdivision=subdivision, columns=ALL)
+    with pytest.raises(ConfigError, match=r"no public holidays for that place.*ATLANTIS"):
+        calendar_columns(pd.Series(pd.to_datetime(["2013-07-01"])), calendar, "UTC")

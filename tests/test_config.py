@@ -1,0 +1,232 @@
+"""Configuration: what is accepted, and that every refusal names the key and what it should be."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import Any
+
+import pytest
+from helpers import make_source, make_task, parameters
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from clepsydra.config import (
+    CalendarConfig,
+    DeployConfig,
+    EvaluateConfig,
+    ModelsConfig,
+    ModelSpec,
+    MonitorConfig,
+    SourcesConfig,
+    TaskConfig,
+    WindowsConfig,
+    parse_as_of,
+)
+from clepsydra.errors import ConfigError
+
+TARGET = {"role": "target", "path": "a.csv", "id": "id", "time": "t", "value": "v"}
+WEATHER = {"role": "covariate", "path": "w.csv", "time": "t", "columns": ["temp"]}
+
+
+def test_the_projects_own_configuration_is_accepted() -> None:
+    sources = SourcesConfig.model_validate(parameters("collect")["sources"])
+    assert sources.target[0] == "flights"
+    assert list(sources.of_role("covariate")) == ["weather"]
+    assert sources.target[1].needed_columns() == [
+        *("year", "month", "day", "hour"),
+        *("origin", "carrier", "dep_time"),
+    ]
+    assert TaskConfig.model_validate(parameters("clean")["task"]).season_length == 168
+    assert ModelsConfig.model_validate(parameters("train")["models"]).reference == "seasonal_naive"
+    for model, stage, key in (
+        (CalendarConfig, "clean", "calendar"),
+        (WindowsConfig, "split", "windows"),
+        (EvaluateConfig, "evaluate", "evaluate"),
+        (DeployConfig, "deploy", "deploy"),
+        (MonitorConfig, "monitor", "monitor"),
+    ):
+        model.model_validate(parameters(stage)[key])
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "says"),
+    [
+        ({"timezone": "Mars/Olympus"}, "timezone", "unknown time zone 'Mars/Olympus'.*IANA name"),
+        ({"freq": "fortnight"}, "freq", "unknown frequency 'fortnight'.*W-SUN"),
+        ({"horizon": 0}, "horizon", "0 is neither a number of steps nor of days"),
+        ({"horizon": "0D"}, "horizon", "'0D' is neither"),
+        ({"horizon": "1W"}, "horizon", "'1W' is neither"),
+        ({"horizon": "-1D"}, "horizon", "'-1D' is neither"),
+        ({"horizon": "D"}, "horizon", "'D' is neither"),
+        ({"horizon": ""}, "horizon", "'' is neither"),
+        ({"gap": -1}, "gap", "-1 is neither"),
+        ({"season_lengths": []}, "season_lengths", "at least 1 item"),
+        ({"season_lengths": [0]}, "season_lengths", "at least 1 step"),
+        ({"fill": "magic"}, "fill", "'zero' or 'interpolate'"),
+        ({"mart_aggregate": "median"}, "mart_aggregate", "'sum' or 'mean'"),
+        ({"seasons": [24]}, "seasons", "Extra inputs are not permitted"),
+    ],
+)
+def test_a_wrong_task_names_the_key_and_what_it_should_be(
+    changes: dict[str, Any], key: str, says: str
+) -> None:
+    with pytest.raises(ValidationError, match=says) as caught:
+        make_task(**changes)
+    assert [error["loc"][0] for error in caught.value.errors()][0] == key
+
+
+@pytest.mark.parametrize("freq", ["h", "15min", "D", "B", "W-SUN", "W-MON", "MS", "ME", "QE", "YS"])
+def test_pandas_frequencies_are_accepted(freq: str) -> None:
+    assert make_task(freq=freq).freq == freq
+
+
+@pytest.mark.parametrize("freq", ["2D", "7D", "48h", "2W-SUN", "2MS", "3QE"])
+def test_a_multiple_of_days_or_longer_is_refused_because_the_grid_would_lose_steps(
+    freq: str,
+) -> None:
+    with pytest.raises(ValidationError, match=freq):
+        make_task(freq=freq)
+
+
+def test_seasons_are_sorted_and_the_longest_is_the_reference() -> None:
+    task = make_task(season_lengths=[168, 24, 24])
+    assert task.season_lengths == [24, 168]
+    assert task.season_length == 168
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"role": "goal"}, "'target', 'covariate' or 'attributes'"),
+        ({"timezone": "EST5PDT"}, "unknown time zone 'EST5PDT'"),
+        ({"time": None}, "a target source needs 'time'"),
+        ({"id": None}, "a long target needs 'id'"),
+        ({"value": None}, "'aggregate: count' goes with no 'value'"),
+        ({"aggregate": "count"}, "'aggregate: count' goes with no 'value'"),
+        ({"aggregate": "mode"}, "'count', 'sum', 'mean' or 'last'"),
+        ({"known": "in_advance"}, "'known: in_advance' is for covariate sources"),
+        ({"role": "covariate", "columns": []}, "a covariate source needs 'columns'"),
+        ({"role": "covariate", "columns": ["x"], "time": None}, "covariate source needs 'time'"),
+        ({"role": "attributes", "columns": ["x"]}, "an attributes source needs 'join'"),
+        ({"layout": "tall"}, "'long' or 'wide'"),
+        ({"separater": ";"}, "Extra inputs are not permitted"),
+    ],
+)
+def test_a_wrong_source_says_what_it_should_be(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        make_source(**changes)
+
+
+def test_time_parts_without_a_year_are_refused() -> None:
+    with pytest.raises(ValidationError, match="year"):
+        make_source(time={"month": "m", "day": "d"})
+
+
+@pytest.mark.parametrize(
+    "sources", [{}, {"w": WEATHER}, {"a": TARGET, "b": TARGET}], ids=["none", "zero", "two"]
+)
+def test_exactly_one_target_is_asked_for_and_those_found_are_named(sources: dict[str, Any]) -> None:
+    found = [name for name, source in sources.items() if source["role"] == "target"]
+    with pytest.raises(ValidationError, match=re.escape(f"exactly one source has 'role: target'; "
+                                                       f"these have: {found}")):
+        SourcesConfig.model_validate(sources)
+
+
+def test_an_error_in_a_source_names_the_source_and_the_key() -> None:
+    with pytest.raises(ValidationError) as caught:
+        SourcesConfig.model_validate({"a": TARGET, "w": {**WEATHER, "timezone": "Nowhere"}})
+    assert caught.value.errors()[0]["loc"] == ("w", "timezone")
+
+
+@pytest.mark.parametrize(
+    ("models", "says"),
+    [
+        ({}, "name at least one model"),
+        ({"a": {"engine": "prophet"}}, "'statsforecast', 'sarimax', 'mlforecast' or 'median'"),
+        ({"a": {"engine": "sarimax", "max_history": 1}}, "greater than or equal to 2"),
+        (
+            {"a": {"engine": "sarimax"}, "m": {"engine": "median", "options": {"of": ["b"]}}},
+            r"'m': 'of' names \['b'\]; choose from \['a'\]",
+        ),
+        (
+            {"a": {"engine": "sarimax"}, "m": {"engine": "median"}},
+            r"'m': 'of' names no model; choose from \['a'\]",
+        ),
+        (
+            {"a": {"engine": "sarimax"}, "m": {"engine": "median", "options": {"of": ["m"]}}},
+            r"'m': 'of' names \['m'\]; choose from \['a'\]",
+        ),
+    ],
+)
+def test_wrong_models_say_what_they_should_be(models: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        ModelsConfig.model_validate(models)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"calibrate": -1}, "calibrate"),
+        ({"select": 0}, "select"),
+        ({"report": 0}, "report"),
+        ({"refit_every": 0}, "refit_every"),
+        ({"step": 0}, "step"),
+        ({"step": -1}, "step"),
+        ({"step": "1W"}, "step"),
+        ({"windows": 3}, "windows"),
+    ],
+)
+def test_wrong_windows_name_the_key(changes: dict[str, Any], key: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        WindowsConfig.model_validate({"calibrate": 1, "select": 1, "report": 1, **changes})
+    assert caught.value.errors()[0]["loc"][0] == key
+
+
+def test_holidays_need_a_country() -> None:
+    with pytest.raises(ValidationError, match="'holiday_distance' needs 'country'"):
+        CalendarConfig(columns=["holiday_distance"])
+
+
+@pytest.mark.parametrize(
+    ("model", "values"),
+    [
+        (DeployConfig, {"max_relative_error": 0}),
+        (EvaluateConfig, {"shrinkage": -1}),
+        (MonitorConfig, {"significance": 1}),
+        (MonitorConfig, {"max_share_drifted": 1.1}),
+        (ModelSpec, {"engine": "sarimax", "option": {}}),
+    ],
+)
+def test_values_out_of_range_name_the_key(model: type[Any], values: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate(values)
+    assert caught.value.errors()[0]["loc"][0] == list(values)[-1]
+
+
+def test_ids_times_and_renames_have_one_form() -> None:
+    source = make_source(id=["a", "b"], time={"year": "y", "month": "m"}, require={"c": "no c"})
+    assert source.id_columns == ["a", "b"]
+    assert source.time_columns == ["y", "m"]
+    assert source.needed_columns() == ["y", "m", "a", "b", "value", "c"]
+    covariate = make_source(role="covariate", columns={"t": "temp"}, join={"origin": "faa"})
+    assert covariate.renames == {"t": "temp"}
+    assert covariate.join_on == {"origin": "faa"}
+    assert make_source(role="covariate", columns=["t"], join=["o"]).join_on == {"o": "o"}
+
+
+@given(st.dates())
+def test_as_of_reads_every_day_in_every_form(day: dt.date) -> None:
+    midnight = dt.datetime.combine(day, dt.time(13))
+    assert parse_as_of(day) == parse_as_of(day.isoformat()) == parse_as_of(midnight) == day
+
+
+def test_as_of_latest_is_no_day() -> None:
+    assert parse_as_of("latest") is None
+
+
+@pytest.mark.parametrize("value", ["yesterday", "2013-13-01", "15/12/2013", "", None, 20131301])
+def test_as_of_that_is_no_day_says_how_to_write_it(value: Any) -> None:
+    with pytest.raises(ConfigError, match="as_of is .*write a day as YYYY-MM-DD, or 'latest'"):
+        parse_as_of(value)

@@ -1,0 +1,83 @@
+"""Shards: stable numbers, one namespaced copy of the template each, and nothing lost in between."""
+
+from __future__ import annotations
+
+import zlib
+
+import pandas as pd
+from hypothesis import given
+from hypothesis import strategies as st
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Pipeline, node
+from kedro.runner import SequentialRunner
+
+from clepsydra.sharding import gather, per_shard, shard_of, sharded
+
+
+@given(st.text(), st.integers(1, 64))
+def test_a_shard_number_is_in_range_and_always_the_same(unique_id: str, n_shards: int) -> None:
+    number = shard_of(unique_id, n_shards)
+    assert 0 <= number < n_shards
+    assert number == zlib.crc32(unique_id.encode("utf-8")) % n_shards
+
+
+def test_shard_numbers_never_change() -> None:
+    ids = ["EWR-OO", "JFK-B6", "LGA-DL", "Zürich", ""]
+    assert [shard_of(unique_id, 4) for unique_id in ids] == [2, 1, 0, 2, 0]
+
+
+def _scale(frame: pd.DataFrame, factor: int) -> pd.DataFrame:
+    return frame.assign(y=frame["y"] * factor)
+
+
+def _shift(frame: pd.DataFrame, shift: int) -> pd.DataFrame:
+    return frame.assign(y=frame["y"] + shift)
+
+
+def test_every_shard_runs_a_copy_of_the_template_on_its_own_data() -> None:
+    template = Pipeline(
+        [
+            node(_scale, ["panel", "params:factor"], "scaled"),
+            node(_shift, ["scaled", "shift"], "out"),
+        ]
+    )
+    pipeline = per_shard(template, 3, shared={"shift", "unrelated"})
+    assert pipeline.inputs() == {*sharded("panel", 3), "params:factor", "shift"}
+    assert pipeline.outputs() == set(sharded("out", 3))
+    inputs = {name: pd.DataFrame({"y": [n]}) for n, name in enumerate(sharded("panel", 3))}
+    catalog = DataCatalog(
+        {
+            **{name: MemoryDataset(frame) for name, frame in inputs.items()},
+            "params:factor": MemoryDataset(10),
+            "shift": MemoryDataset(1),
+        }
+    )
+    found = SequentialRunner().run(pipeline, catalog)
+    assert [found[name].load()["y"].tolist() for name in sharded("out", 3)] == [[1], [11], [21]]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 5), st.integers(0, 100)),
+        unique_by=lambda row: row[:2],
+    ),
+    st.integers(1, 5),
+)
+def test_gathered_shards_are_the_whole_in_order(
+    rows: list[tuple[str, int, int]], n_shards: int
+) -> None:
+    whole = pd.DataFrame(rows, columns=["unique_id", "ds", "y"])
+    shard = whole["unique_id"].map(lambda unique_id: shard_of(unique_id, n_shards))
+    found = gather(*(whole[shard == number] for number in range(n_shards)))
+    expected = whole.sort_values(["unique_id", "ds"], ignore_index=True)
+    pd.testing.assert_frame_equal(found, expected, check_dtype=bool(rows))
+
+
+def test_gathering_empty_shards_keeps_the_columns() -> None:
+    empty = pd.DataFrame({"unique_id": [], "y": []})
+    assert list(gather(empty, empty).columns) == ["unique_id", "y"]
+
+
+def test_tables_without_keys_stay_in_the_order_they_came() -> None:
+    found = gather(pd.DataFrame({"a": [3, 1]}), pd.DataFrame({"a": [2]}))
+    assert found["a"].tolist() == [3, 1, 2]

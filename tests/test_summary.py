@@ -1,0 +1,186 @@
+"""The printed end of a run: every figure is there, also when figures are missing."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pandas as pd
+import pytest
+from kedro.pipeline import Pipeline, node
+
+from clepsydra.profile import parallel_efficiency, profile_table, usage
+from clepsydra.summary import format_summary
+
+SUMMARY: dict[str, Any] = {
+    "as_of": "2013-12-15",
+    "cutoff": "2013-12-15T04:00:00",
+    "series": 35,
+    "series_forecast": 34,
+    "first_step": "2013-12-16 05:00:00",
+    "last_step": "2013-12-17 04:00:00",
+    "flags": {"ended": 3, "short": 2},
+    "champions": {"boosting": 21, "median": 13},
+    "verdict": {
+        "reference": "seasonal_naive",
+        "report_windows": 14,
+        "first_report_target": "2013-12-01 05:00:00",
+        "last_select_target": "2013-12-01 05:00:00",
+        "series": 35,
+        "series_judged": 30,
+        "series_with_zero_scale": 4,
+        "series_without_scale": 1,
+        "champion_mase": 0.4325,
+        "reference_mase": 0.5,
+        "champion_mae": 1.5,
+        "reference_mae": 2.0,
+        "coverage_80": 0.8123,
+        "relative_error": 0.865,
+    },
+    "promotion": {"promoted": True, "reason": "good enough", "relative_error": 0.865, "limit": 1},
+    "rows_in": 323_456,
+    "rows_excluded": {"cancelled": 7_654},
+    "rows_quarantined": 17,
+    "quarantine_reasons": {"not a number": 12, "no series id": 5},
+    "steps_imputed": 4_321,
+    "backtest_fallbacks": {"theta": 1_111, "sarimax": 22},
+    "forecast_fallbacks": {"sarimax": 6},
+    "retraining": {"retrain": False, "reasons": [], "forecasts_due": 0, "realised_mase": None},
+}
+NO_PROFILE = profile_table([], Pipeline([]))
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    """The summary with these values; those that are mappings are merged."""
+    summary = copy.deepcopy(SUMMARY)
+    for name, value in changes.items():
+        is_merged = name in {"verdict", "promotion", "retraining"}
+        summary[name] = {**summary[name], **value} if is_merged else value
+    return summary
+
+
+def printed(**changes: Any) -> str:
+    return format_summary(changed(**changes), NO_PROFILE, 12.34, "SequentialRunner")
+
+
+def test_every_figure_is_printed() -> None:
+    text = printed()
+    for figure in (
+        "as of 2013-12-15",
+        "34 of 35 series, 2013-12-16 05:00:00 to 2013-12-17 04:00:00 UTC",
+        "boosting 21, median 13",
+        "MASE 0.432, seasonal_naive 0.500: 13.5% lower",
+        "14 windows from 2013-12-01 05:00:00",
+        "5 series without a MASE: 4 with scale zero, 1 too short",
+        "80 % intervals held 81%",
+        "323,456 in, 17 quarantined (not a number 12, no series id 5)",
+        "set aside (cancelled 7,654)",
+        "4,321 grid steps imputed",
+        "ended 3, short 2",
+        "1,133 in backtests (theta 1,111, sarimax 22), 6 in forecasts (sarimax 6)",
+        "no reason to retrain",
+        "12.3 s; no node was timed",
+    ):
+        assert figure in text
+    assert "REFUSED" not in text
+    assert "None" not in text
+    assert "nan" not in text
+
+
+def test_champions_worse_than_the_reference_are_shouted() -> None:
+    worse = {"champion_mase": 0.6, "relative_error": 1.2}
+    assert "MASE 0.600, seasonal_naive 0.500: 20.0% HIGHER" in printed(verdict=worse)
+
+
+def test_without_a_mase_the_mean_absolute_error_is_shown() -> None:
+    verdict = {"champion_mase": None, "reference_mase": None, "relative_error": 0.75}
+    assert "MAE 1.500, seasonal_naive 2.000: 25.0% lower" in printed(verdict=verdict)
+
+
+def test_without_any_score_that_is_said() -> None:
+    names = ["champion_mase", "reference_mase", "champion_mae", "reference_mae"]
+    nothing = dict.fromkeys([*names, "coverage_80", "relative_error"])
+    text = printed(verdict=nothing)
+    assert "no window could be scored" in text
+    assert "intervals" not in text
+
+
+def test_a_refused_gate_says_why() -> None:
+    promotion = {"promoted": False, "reason": "error is 1.2, not at most 1"}
+    text = printed(promotion=promotion)
+    assert "REFUSED, seasonal_naive is used: error is 1.2, not at most 1" in text
+
+
+def test_nothing_to_tell_prints_no_empty_lines() -> None:
+    scales = {"series_with_zero_scale": 0, "series_without_scale": 0}
+    text = printed(verdict=scales, rows_excluded={}, quarantine_reasons={}, rows_quarantined=0)
+    assert "without a MASE" not in text
+    assert "set aside" not in text
+    assert "323,456 in, 0 quarantined\n" in text
+    assert "fallbacks     0 in backtests, 0 in forecasts\n" in printed(
+        backtest_fallbacks={}, forecast_fallbacks={}
+    )
+    assert "imputed" not in printed(steps_imputed=0)
+    assert "flags" not in printed(flags={})
+
+
+def test_reasons_to_retrain_and_forecasts_that_came_due_are_printed() -> None:
+    retraining = {"reasons": ["60% of series drifted"], "forecasts_due": 7, "realised_mase": 0.91}
+    text = printed(retraining={**retraining, "retrain": True})
+    assert "60% of series drifted" in text
+    assert "7 earlier forecasts came due: MASE 0.910" in text
+
+
+def test_a_run_without_a_summary_prints_its_time_only() -> None:
+    text = format_summary(None, NO_PROFILE, 1.0, "SequentialRunner")
+    assert "1.0 s" in text
+    assert "accuracy" not in text
+
+
+def _copy(value: str) -> str:
+    return value
+
+
+def event(name: str, pid: int, start: float, seconds: float, cpu: float) -> dict[str, Any]:
+    return {
+        "node": name,
+        "pid": pid,
+        "start": {"time": start, "cpu": 1.0, "peak_mb": 10.0},
+        "end": {"time": start + seconds, "cpu": 1.0 + cpu, "peak_mb": 1234.5 + pid},
+    }
+
+
+def test_time_and_memory_are_told_by_stage() -> None:
+    pipeline = Pipeline(
+        [
+            node(_copy, "a", "b", name="first", namespace="clean"),
+            node(_copy, "b", "c", name="second", namespace="train.shard_0"),
+        ]
+    )
+    names = {one.short_name: one.name for one in pipeline.nodes}
+    second = event(names["second"], 2, 1_004.0, 6.0, 5.0)
+    profile = profile_table([second, event(names["first"], 1, 1_000.0, 2.0, 1.0)], pipeline)
+    assert profile["stage"].tolist() == ["clean", "train"]
+    assert profile["seconds"].tolist() == [2.0, 6.0]
+    assert parallel_efficiency(profile, 10.0) == (2, pytest.approx(0.3))
+    text = format_summary(
+        None, profile, 10.0, "<clepsydra.runners.ParallelRunner object at 0x7f00>"
+    )
+    assert "10.0 s, 2 nodes, ParallelRunner\n" in text
+    assert "clean 2.0, train 6.0" in text
+    assert "2 processes, 30% busy" in text
+    assert "1,236 MB in the largest process" in text
+
+
+def test_no_node_is_no_time_and_no_division_by_zero() -> None:
+    assert parallel_efficiency(NO_PROFILE, 0.0) == (1, 0.0)
+    assert list(NO_PROFILE.columns)[:2] == ["node", "stage"]
+
+
+def test_usage_counts_up() -> None:
+    before = usage()
+    sum(number * number for number in range(200_000))
+    after = usage()
+    assert after["time"] >= before["time"]
+    assert after["cpu"] >= before["cpu"]
+    assert after["peak_mb"] >= before["peak_mb"] > 10
