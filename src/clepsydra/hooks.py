@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from kedro.framework.hooks import hook_impl
 from kedro.io import DatasetError
 from kedro.pipeline import Pipeline
@@ -28,6 +29,7 @@ from clepsydra.summary import format_summary
 
 __all__ = ["LineHooks"]
 
+_PARENT_RUN_VARIABLE = "CLEPSYDRA_PARENT_RUN"
 _EVENTS_VARIABLE = "CLEPSYDRA_EVENTS"
 _LOGGER = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ class LineHooks:
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
-        os.environ[RUN_ID_VARIABLE] = os.environ.get("CLEPSYDRA_PARENT_RUN") or run_params["run_id"]
+        os.environ[RUN_ID_VARIABLE] = os.environ.get(_PARENT_RUN_VARIABLE) or run_params["run_id"]
         handle, path = tempfile.mkstemp(prefix="clepsydra-events-", suffix=".jsonl")
         os.close(handle)
         os.environ[_EVENTS_VARIABLE] = path
@@ -78,8 +80,8 @@ class LineHooks:
     def after_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any
     ) -> None:
-        profile = profile_table(self._take_events(), pipeline)
-        catalog.save("run_profile", profile)
+        profile = profile_table(self._take_events(), pipeline, os.environ[RUN_ID_VARIABLE])
+        catalog.save("run_profile", _with_earlier_stages(profile, catalog))
         wall = time.time() - self._run_started
         run_summary = None
         if "run_summary" in pipeline.all_outputs():
@@ -100,3 +102,12 @@ class LineHooks:
         lines = path.read_text(encoding="utf-8").splitlines()
         path.unlink()
         return [json.loads(line) for line in lines]
+
+
+def _with_earlier_stages(profile: pd.DataFrame, catalog: Any) -> pd.DataFrame:
+    """Add the nodes that other sessions of the same orchestrated run have run."""
+    if _PARENT_RUN_VARIABLE not in os.environ or not catalog.exists("run_profile"):
+        return profile
+    earlier = catalog.load("run_profile")
+    same_run = earlier["run_id"].isin(profile["run_id"]) & ~earlier["node"].isin(profile["node"])
+    return pd.concat([earlier[same_run], profile], ignore_index=True)

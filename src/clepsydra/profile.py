@@ -12,6 +12,8 @@ from kedro.pipeline import Pipeline
 
 __all__ = ["parallel_efficiency", "profile_table", "usage"]
 
+_COLUMNS = ["run_id", "node", "stage", "pid", "start", "seconds", "cpu_seconds", "peak_mb"]
+
 
 def usage() -> dict[str, float]:
     """Clock, CPU seconds of this process so far, and its peak memory in MB."""
@@ -25,14 +27,17 @@ def usage() -> dict[str, float]:
     return {"time": time.time(), "cpu": cpu.user + cpu.system, "peak_mb": peak}
 
 
-def profile_table(events: list[dict[str, Any]], pipeline: Pipeline) -> pd.DataFrame:
-    """One row a node: `node`, `stage`, `pid`, `start`, `seconds`, `cpu_seconds`, `peak_mb`.
+def profile_table(events: list[dict[str, Any]], pipeline: Pipeline, run_id: str) -> pd.DataFrame:
+    """One row a node.
 
-    `peak_mb` is the highest memory of the worker up to the end of the node.
+    Returns:
+        `run_id`, `node`, `stage`, `pid`, `start` (UTC), `seconds`, `cpu_seconds` and `peak_mb`, the
+        highest memory of the worker up to the end of the node.
     """
     stages = {node.name: (node.namespace or "").split(".")[0] for node in pipeline.nodes}
     rows = [
         {
+            "run_id": run_id,
             "node": event["node"],
             "stage": stages.get(event["node"], ""),
             "pid": event["pid"],
@@ -43,8 +48,7 @@ def profile_table(events: list[dict[str, Any]], pipeline: Pipeline) -> pd.DataFr
         }
         for event in events
     ]
-    columns = ["node", "stage", "pid", "start", "seconds", "cpu_seconds", "peak_mb"]
-    return pd.DataFrame(rows, columns=columns).sort_values("start", ignore_index=True)
+    return pd.DataFrame(rows, columns=_COLUMNS).sort_values("start", ignore_index=True)
 
 
 def parallel_efficiency(profile: pd.DataFrame, wall: float) -> tuple[int, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from typing import Any
 
 import pandas as pd
@@ -46,7 +47,9 @@ class StatsforecastModel:
 
     def predict(self, state: None, history: pd.DataFrame, future: pd.DataFrame) -> pd.DataFrame:
         horizon = future.groupby("unique_id").size().max()
-        forecast = StatsForecast(models=[self._model], freq=self._freq, n_jobs=1).forecast(
-            df=history[["unique_id", "ds", "y"]], h=int(horizon)
-        )
+        engine = StatsForecast(models=[self._model], freq=self._freq, n_jobs=1)
+        with warnings.catch_warnings():
+            # Of a constant series Theta asks statsmodels for an autocorrelation that is 0 / 0.
+            warnings.filterwarnings("ignore", "invalid value encountered", RuntimeWarning)
+            forecast = engine.forecast(df=history[["unique_id", "ds", "y"]], h=int(horizon))
         return forecast.set_axis(["unique_id", "ds", "y_hat"], axis=1)
