@@ -87,6 +87,56 @@ def test_long_weekly_csv_with_gaps(tmp_path: Path, make_line: Callable[..., Line
     assert totals["rows in"] == totals["rows kept"] + totals["excluded: no value"]
 
 
+def test_covariates_known_in_advance_reach_the_future(
+    tmp_path: Path, make_line: Callable[..., Line]
+) -> None:
+    """Sales double on promotion days, which are planned; the past-only column stays out."""
+    days = pd.date_range("2024-01-01", periods=500, freq="D")
+    promoted = pd.Series(days.dayofyear % 5 == 0)
+    sales = 20 + days.dayofweek + 30 * promoted
+    day = pd.Series(days.strftime("%Y-%m-%d"))
+    known = day < "2025-05-01"
+    table = pd.DataFrame({"shop": "north", "day": day, "sales": sales})[known]
+    table.to_csv(tmp_path / "sales.csv", index=False)
+    plan = pd.DataFrame({"day": day, "promotion": promoted.astype(int)})
+    plan.to_csv(tmp_path / "plan.csv", index=False)
+    pd.DataFrame({"day": day, "visitors": sales * 3}).to_csv(tmp_path / "door.csv", index=False)
+    common = {"role": "covariate", "time": "day"}
+    line = make_line(
+        as_of="2025-05-01",
+        sources={
+            "sales": {
+                "role": "target",
+                "path": f"{tmp_path}/sales.csv",
+                "id": "shop",
+                "time": "day",
+                "value": "sales",
+            },
+            "plan": {
+                **common,
+                "path": f"{tmp_path}/plan.csv",
+                "columns": ["promotion"],
+                "known": "in_advance",
+            },
+            "door": {**common, "path": f"{tmp_path}/door.csv", "columns": ["visitors"]},
+        },
+        task={"freq": "D", "season_lengths": [7], "horizon": 14, "minimum": 0},
+        calendar={"columns": ["dayofweek"]},
+        windows={"calibrate": 2, "select": 3, "report": 3},
+    )
+    line.run()
+    future = line.read("03_primary/future.parquet")
+    assert "visitors" not in future.columns
+    expected = promoted[days >= "2025-05-01"][:14].astype(float).tolist()
+    assert future["promotion"].tolist() == expected
+    assert sum(expected) >= 1
+    panel = line.read("03_primary/panel.parquet")
+    assert panel["visitors"].notna().all()
+    backtests = line.read("07_model_output/backtests.parquet")
+    errors = (backtests["y_hat"] - backtests["y"]).abs().groupby(backtests["model"]).mean()
+    assert errors["boosting"] < 0.5 * errors["seasonal_naive"]
+
+
 @pytest.mark.parametrize("shards", [1, 5])
 def test_shards_do_not_change_the_forecasts(
     tmp_path: Path, make_line: Callable[..., Line], shards: int

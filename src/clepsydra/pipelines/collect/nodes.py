@@ -20,7 +20,7 @@ def collect_sources(sources: SourcesConfig, as_of: str, project_path: str) -> li
     """Read every source as text and cut it by local day.
 
     The rows of day D are known on the morning of D + 1, so a run at `as_of` takes the days before
-    it. Rows whose time cannot be read stay together in a snapshot without a day: `clean` accounts
+    it; of a source that is known in advance it takes every day. Rows whose time cannot be read stay together in a snapshot without a day: `clean` accounts
     for them.
 
     Args:
@@ -46,7 +46,7 @@ def collect_sources(sources: SourcesConfig, as_of: str, project_path: str) -> li
         if source.role == "attributes":
             snapshots.append(Snapshot(name, None, dt.date.min, day, frame))
             continue
-        slices = list(_slice_by_day(name, frame, days, day))
+        slices = list(_slice_by_day(name, source, frame, days, day))
         if is_target and not any(slice_.day for slice_ in slices):
             raise SourceError(
                 f"as_of {day} is before the first data of source '{name}' "
@@ -72,13 +72,15 @@ def _last_day(name: str, days: pd.Series) -> dt.date:
 
 
 def _slice_by_day(
-    name: str, frame: pd.DataFrame, days: pd.Series, as_of: dt.date
+    name: str, source: SourceConfig, frame: pd.DataFrame, days: pd.Series, as_of: dt.date
 ) -> Iterator[Snapshot]:
     _last_day(name, days)
+    in_advance = source.known == "in_advance"
     undated = frame[days.isna()]
     if len(undated):
         yield Snapshot(name, None, dt.date.min, as_of, undated)
-    before = days < pd.Timestamp(as_of)
-    for stamp, rows in frame[before].groupby(days[before]):
+    known = days.notna() if in_advance else days < pd.Timestamp(as_of)
+    for stamp, rows in frame[known].groupby(days[known]):
         day = stamp.date()
-        yield Snapshot(name, day, day + dt.timedelta(days=1), as_of, rows)
+        known_from = dt.date.min if in_advance else day + dt.timedelta(days=1)
+        yield Snapshot(name, day, known_from, as_of, rows)
