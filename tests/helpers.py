@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from hypothesis import Phase, settings
 
 from clepsydra.config import (
     CalendarConfig,
@@ -27,6 +28,16 @@ from clepsydra.pipelines.clean.nodes import (
     clean_target,
 )
 from clepsydra.pipelines.collect.nodes import collect_sources
+
+# The same examples on every machine, and no limit of time on a busy one.
+settings.register_profile(
+    "clepsydra",
+    max_examples=50,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
+)
+settings.load_profile("clepsydra")
 
 PROJECT = Path(__file__).resolve().parents[1]
 NEW_YORK = "America/New_York"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import holidays
 import pandas as pd
 import pytest
-from helpers import NEW_YORK
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clepsydra.calendars import calendar_columns
 from clepsydra.config import CalendarConfig
 from clepsydra.errors import ConfigError
+from helpers import NEW_YORK
 
 ALL = ["hour", "dayofweek", "month", "dayofyear", "holiday_distance"]
 US = CalendarConfig(country="US", columns=ALL)

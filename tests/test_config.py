@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 import pytest
-from helpers import make_source, make_task, parameters
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -25,6 +24,7 @@ from clepsydra.config import (
     parse_as_of,
 )
 from clepsydra.errors import ConfigError
+from helpers import make_source, make_task, parameters
 
 TARGET = {"role": "target", "path": "a.csv", "id": "id", "time": "t", "value": "v"}
 WEATHER = {"role": "covariate", "path": "w.csv", "time": "t", "columns": ["temp"]}
@@ -74,7 +74,7 @@ def test_a_wrong_task_names_the_key_and_what_it_should_be(
 ) -> None:
     with pytest.raises(ValidationError, match=says) as caught:
         make_task(**changes)
-    assert [error["loc"][0] for error in caught.value.errors()][0] == key
+    assert caught.value.errors()[0]["loc"][0] == key
 
 
 @pytest.mark.parametrize("freq", ["h", "15min", "D", "B", "W-SUN", "W-MON", "MS", "ME", "QE", "YS"])
@@ -129,8 +129,10 @@ def test_time_parts_without_a_year_are_refused() -> None:
 )
 def test_exactly_one_target_is_asked_for_and_those_found_are_named(sources: dict[str, Any]) -> None:
     found = [name for name, source in sources.items() if source["role"] == "target"]
-    with pytest.raises(ValidationError, match=re.escape(f"exactly one source has 'role: target'; "
-                                                       f"these have: {found}")):
+    with pytest.raises(
+        ValidationError,
+        match=re.escape(f"exactly one source has 'role: target'; these have: {found}"),
+    ):
         SourcesConfig.model_validate(sources)
 
 
@@ -228,5 +230,5 @@ def test_as_of_latest_is_no_day() -> None:
 
 @pytest.mark.parametrize("value", ["yesterday", "2013-13-01", "15/12/2013", "", None, 20131301])
 def test_as_of_that_is_no_day_says_how_to_write_it(value: Any) -> None:
-    with pytest.raises(ConfigError, match="as_of is .*write a day as YYYY-MM-DD, or 'latest'"):
+    with pytest.raises(ConfigError, match=r"as_of is .*write a day as YYYY-MM-DD, or 'latest'"):
         parse_as_of(value)

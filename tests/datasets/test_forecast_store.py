@@ -12,7 +12,7 @@ from kedro.io import DatasetError
 
 from clepsydra.datasets.forecast_store import RUN_ID_VARIABLE, ForecastStoreDataset
 
-MONDAY, TUESDAY = pd.Timestamp("2013-07-01 04:00"), pd.Timestamp("2013-07-02 04:00")
+MONDAY, TUESDAY = pd.to_datetime(["2013-07-01 04:00", "2013-07-02 04:00"])
 
 
 def forecasts(
@@ -25,7 +25,8 @@ def forecasts(
     ds = pd.date_range(cutoff + pd.Timedelta("1h"), periods=steps, freq="h")
     frame = pd.MultiIndex.from_product([ids, ds], names=["unique_id", "ds"]).to_frame(index=False)
     frame.insert(1, "cutoff", cutoff)
-    return frame.assign(**{"model": model, "y_hat": y_hat, "q0.1": y_hat - 1, "q0.9": np.nan})
+    missing_once = [np.nan, *[y_hat + 1] * (len(frame) - 1)]
+    return frame.assign(**{"model": model, "y_hat": y_hat, "q0.1": y_hat - 1, "q0.9": missing_once})
 
 
 @pytest.fixture
@@ -45,14 +46,21 @@ def in_order(*frames: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_what_is_published_is_read_back(store: ForecastStoreDataset) -> None:
-    assert not store.exists()
     frame = forecasts().sample(frac=1, random_state=0)
     store.save(frame)
-    assert store.exists()
     pd.testing.assert_frame_equal(published(store), in_order(frame), check_dtype=True)
     loaded = store.load()
     assert set(loaded["run_id"]) == {"run-1"}
     assert loaded["published_at"].dtype == "datetime64[ns]"
+
+
+def test_a_store_is_there_once_something_was_published(
+    store: ForecastStoreDataset, tmp_path: Path
+) -> None:
+    assert not store.exists()
+    assert list(tmp_path.iterdir()) == [], "asking leaves no file behind"
+    store.save(forecasts())
+    assert store.exists()
 
 
 def test_publishing_twice_replaces_and_never_duplicates(
@@ -83,7 +91,7 @@ def test_other_cutoffs_and_other_series_are_untouched(store: ForecastStoreDatase
     store.save(forecasts(TUESDAY, ids=("b", "c"), y_hat=9.0))
     expected = in_order(
         forecasts(MONDAY),
-        forecasts(TUESDAY, ids=("a",)),
+        forecasts(TUESDAY).query("unique_id == 'a'"),
         forecasts(TUESDAY, ids=("b", "c"), y_hat=9.0),
     )
     pd.testing.assert_frame_equal(published(store), expected)
@@ -94,6 +102,12 @@ def test_more_series_than_fit_a_statement_are_replaced(store: ForecastStoreDatas
     store.save(forecasts(ids=ids, steps=1))
     store.save(forecasts(ids=ids, steps=1, model="boosting"))
     assert published(store)["model"].tolist() == ["boosting"] * len(ids)
+
+
+def test_quantiles_that_are_all_missing_stay_numbers(store: ForecastStoreDataset) -> None:
+    frame = forecasts().assign(**{"q0.9": np.nan})
+    store.save(frame)
+    pd.testing.assert_frame_equal(published(store), in_order(frame))
 
 
 def test_publishing_nothing_leaves_what_there_is(store: ForecastStoreDataset) -> None:
@@ -168,5 +182,5 @@ def test_a_url_serves_as_well_as_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("credentials", [None, {}, {"user": "me"}])
 def test_neither_a_file_nor_a_url_is_an_error(credentials: dict[str, str] | None) -> None:
-    with pytest.raises(DatasetError, match="'filepath'.*or 'credentials' with a 'url'"):
+    with pytest.raises(DatasetError, match=r"'filepath'.*or 'credentials' with a 'url'"):
         ForecastStoreDataset(credentials=credentials)

@@ -1,0 +1,165 @@
+"""Conformal quantiles: ordered, possible, honest about coverage, and ignorant of the future."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clepsydra.models.intervals import (
+    LEVELS,
+    add_quantiles,
+    calibrate,
+    quantile_columns,
+    rolling_quantiles,
+)
+from helpers import make_task
+
+QUANTILES = quantile_columns()
+numbers = st.floats(-1e6, 1e6, allow_nan=False)
+
+
+def residuals(
+    y_hat: np.ndarray, noise: np.ndarray, unique_id: str = "a", model: str = "m"
+) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"unique_id": unique_id, "model": model, "y_hat": y_hat, "y": y_hat + noise}
+    )
+
+
+def points(y_hat: np.ndarray, unique_id: str = "a", model: str = "m") -> pd.DataFrame:
+    return pd.DataFrame({"unique_id": unique_id, "model": model, "y_hat": y_hat})
+
+
+def test_the_columns_are_named_after_their_levels() -> None:
+    assert QUANTILES[0] == "q0.025"
+    assert QUANTILES[-1] == "q0.975"
+    assert "q0.5" in QUANTILES
+    assert len(QUANTILES) == len(LEVELS)
+
+
+@given(
+    st.lists(st.tuples(numbers, numbers), min_size=1, max_size=150),
+    st.lists(numbers, min_size=1, max_size=10),
+    st.sampled_from([None, 0.0, -100.0]),
+)
+def test_quantiles_are_finite_sorted_and_not_below_the_minimum(
+    past: list[tuple[float, float]], ahead: list[float], minimum: float | None
+) -> None:
+    table = pd.DataFrame(past, columns=["y_hat", "y"]).assign(unique_id="a", model="m")
+    found = add_quantiles(points(np.array(ahead)), calibrate(table), make_task(minimum=minimum))
+    values = found[QUANTILES].to_numpy()
+    assert np.isfinite(values).all()
+    assert (np.diff(values, axis=1) >= 0).all()
+    if minimum is not None:
+        assert (values >= minimum).all()
+    assert found["y_hat"].tolist() == ahead
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), numbers), min_size=1, max_size=200))
+def test_every_group_of_forecasts_is_large_enough(past: list[tuple[int, float]]) -> None:
+    table = pd.DataFrame(past, columns=["y_hat", "y"]).assign(unique_id="a", model="m")
+    lowers = calibrate(table).query("unique_id == 'a'")["lower"]
+    assert lowers.iloc[0] == -np.inf
+    assert lowers.is_monotonic_increasing
+    assert 1 <= len(lowers) <= 4
+    if len(lowers) > 1:
+        sizes = np.bincount(np.searchsorted(lowers, table["y_hat"], side="right"))[1:]
+        assert sizes.min() >= 20
+
+
+def test_quantiles_are_those_of_the_residuals_around_the_forecast() -> None:
+    noise = np.random.default_rng(0).normal(size=501)
+    found = add_quantiles(
+        points(np.array([10.0])), calibrate(residuals(np.full(501, 10.0), noise)), make_task()
+    )
+    expected = 10.0 + np.quantile(noise, LEVELS)
+    np.testing.assert_allclose(found[QUANTILES].to_numpy()[0], expected)
+
+
+def test_small_forecasts_do_not_borrow_the_spread_of_large_ones() -> None:
+    random = np.random.default_rng(1)
+    y_hat = np.repeat([0.0, 100.0], 200)
+    table = residuals(y_hat, random.normal(scale=np.where(y_hat == 0, 0.01, 20.0)))
+    found = add_quantiles(points(np.array([0.0, 100.0])), calibrate(table), make_task())
+    width = (found["q0.9"] - found["q0.1"]).to_numpy()
+    assert width[0] < 0.1
+    assert width[1] > 30
+
+
+def test_a_series_without_residuals_uses_those_of_its_model_and_a_model_without_has_none() -> None:
+    calibration = calibrate(residuals(np.zeros(50), np.linspace(-1, 1, 50)))
+    new_series = add_quantiles(points(np.array([5.0]), "new"), calibration, make_task())
+    np.testing.assert_allclose(new_series["q0.5"], 5.0, atol=1e-9)
+    assert new_series["q0.975"][0] > 5.9
+    new_model = add_quantiles(points(np.array([5.0]), "a", "other"), calibration, make_task())
+    assert new_model[QUANTILES].isna().all(axis=None)
+
+
+def test_missing_actuals_are_no_residuals() -> None:
+    table = residuals(np.zeros(50), np.linspace(-1, 1, 50))
+    holes = residuals(np.full(9, 7.0), np.full(9, np.nan))
+    pd.testing.assert_frame_equal(calibrate(pd.concat([table, holes])), calibrate(table))
+
+
+def windows(number: int, gap_hours: int = 24) -> pd.DataFrame:
+    cutoff = pd.date_range("2013-01-01 23:00", periods=number, freq="D")
+    start = cutoff + pd.Timedelta(hours=gap_hours + 1)
+    return pd.DataFrame(
+        {"cutoff": cutoff, "target_start": start, "target_end": start + pd.Timedelta("24h")}
+    )
+
+
+def backtests(table: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """A daily pattern and normal errors, larger by day than by night."""
+    random = np.random.default_rng(seed)
+    frames = []
+    for window in table.itertuples():
+        ds = pd.date_range(window.target_start, window.target_end, freq="h", inclusive="left")
+        y_hat = 50.0 + 40.0 * np.sin(2 * np.pi * ds.hour.to_numpy() / 24)
+        noise = random.normal(scale=1 + y_hat / 10)
+        frames.append(residuals(y_hat, noise).assign(cutoff=window.cutoff, ds=ds))
+    return pd.concat(frames, ignore_index=True)
+
+
+def test_coverage_is_about_nominal_on_a_stationary_process() -> None:
+    table = windows(120)
+    found = rolling_quantiles(backtests(table), table, make_task())
+    later = found[found["cutoff"] >= table["cutoff"][20]]
+    assert len(later) == 2_400
+    for low, high, nominal in (("q0.1", "q0.9", 0.8), ("q0.025", "q0.975", 0.95)):
+        inside = later["y"].between(later[low], later[high])
+        assert inside.mean() == pytest.approx(nominal, abs=0.03)
+        for is_large in (True, False):
+            assert inside[(later["y_hat"] > 50) == is_large].mean() == pytest.approx(
+                nominal, abs=0.05
+            )
+
+
+@pytest.mark.parametrize("gap_hours", [0, 24, 72])
+def test_only_windows_that_ended_by_the_cutoff_are_learnt_from(gap_hours: int) -> None:
+    table = windows(12, gap_hours)
+    rows = backtests(table)
+    found = rolling_quantiles(rows, table, make_task())
+    for number, window in enumerate(table.itertuples()):
+        changed = rows.assign(y=rows["y"].where(rows["cutoff"] != window.cutoff, 1e6))
+        moved = rolling_quantiles(changed, table, make_task())
+        differs = (moved[QUANTILES].ne(found[QUANTILES]) & found[QUANTILES].notna()).any(axis=1)
+        affected = set(found.loc[differs, "cutoff"])
+        known_from = {
+            later.cutoff for later in table.itertuples() if later.cutoff >= window.target_end
+        }
+        # The last step of a window is known an hour before the window's exclusive end.
+        assert affected <= known_from, f"window {number} changed windows that did not know it"
+        assert affected == known_from
+
+
+def test_the_first_windows_have_nothing_to_learn_from_and_no_row_is_lost() -> None:
+    table = windows(5)
+    rows = backtests(table)
+    found = rolling_quantiles(rows, table, make_task())
+    assert len(found) == len(rows)
+    missing = found.groupby("cutoff")["q0.5"].agg(lambda column: column.isna().all())
+    assert missing.tolist() == [True, True, True, False, False]

@@ -1,0 +1,103 @@
+"""The gate lets through what is good enough, and the bundle is known by its content."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from clepsydra.config import DeployConfig, ModelsConfig
+from clepsydra.pipelines.deploy.nodes import build_bundle, decide_promotion
+from helpers import make_series, make_task
+
+CHAMPIONS = pd.DataFrame(
+    {"unique_id": ["a", "b"], "model": ["good", "ref"], "reason": ["better", "as good"]}
+)
+MODELS = ModelsConfig.model_validate(
+    {
+        name: {"engine": "statsforecast", "options": {"model": "Naive"}}
+        for name in ("ref", "good", "unused")
+    }
+)
+CLOCK = {"as_of": "2013-01-03", "cutoff": "2013-01-02T23:00:00"}
+
+
+@pytest.mark.parametrize(
+    ("ratio", "limit", "promoted"),
+    [
+        (0.9, 1.0, True),
+        (1.0, 1.0, True),
+        (1.001, 1.0, False),
+        (0.96, 0.95, False),
+        (float("inf"), 9.0, False),
+        (float("nan"), 1.0, False),
+        (None, 1.0, False),
+    ],
+)
+def test_the_gate(ratio: float | None, limit: float, promoted: bool) -> None:
+    verdict = {"relative_error": ratio, "reference": "ref"}
+    config = DeployConfig(max_relative_error=limit)
+    chosen, promotion = decide_promotion(CHAMPIONS, verdict, config)
+    assert promotion["promoted"] is promoted
+    assert promotion["limit"] == limit
+    assert chosen["unique_id"].tolist() == ["a", "b"]
+    if promoted:
+        pd.testing.assert_frame_equal(chosen, CHAMPIONS)
+        assert f"{ratio:.3f}, at most {limit:g}" in promotion["reason"]
+    else:
+        assert chosen["model"].tolist() == ["ref", "ref"]
+        assert chosen["reason"].str.startswith("gate: ").all()
+        assert f"not at most {limit:g}" in promotion["reason"]
+    assert CHAMPIONS["model"].tolist() == ["good", "ref"], "the champions are not changed in place"
+
+
+def bundle(**changes: Any) -> tuple[dict[str, Any], pd.DataFrame]:
+    random = np.random.default_rng(0)
+    panel = make_series("a", "2013-01-01", range(48))
+    backtests = pd.concat(
+        [
+            panel.assign(model=model, y_hat=panel["y"] + random.normal(size=48))
+            for model in ("ref", "good", "unused")
+        ],
+        ignore_index=True,
+    )
+    values = {
+        "promoted_champions": CHAMPIONS,
+        "promotion": {"promoted": True},
+        "backtests": backtests,
+        "panel": panel,
+        "task": make_task(),
+        "models": MODELS,
+        "clock": CLOCK,
+        **changes,
+    }
+    return build_bundle(**values)
+
+
+def test_the_same_content_is_the_same_bundle() -> None:
+    (first, calibration), (second, again) = bundle(), bundle()
+    assert first == second
+    pd.testing.assert_frame_equal(calibration, again)
+    assert json.loads(json.dumps(first)) == first
+    assert first["champions"] == {"a": "good", "b": "ref"}
+    assert set(calibration["model"]) == {"good", "ref"}
+    assert {"clepsydra", "pandas", "mlforecast"} <= set(first["versions"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"promoted_champions": CHAMPIONS.assign(model="ref")},
+        {"panel": make_series("a", "2013-01-01", range(1, 49))},
+        {"task": make_task(horizon=12)},
+        {"clock": {**CLOCK, "as_of": "2013-01-04"}},
+        {"promotion": {"promoted": False}},
+        {"models": ModelsConfig(root=dict(list(MODELS.root.items())[:2]))},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_anything_that_differs_makes_another_bundle(changes: dict[str, Any]) -> None:
+    assert bundle(**changes)[0]["bundle_id"] != bundle()[0]["bundle_id"]

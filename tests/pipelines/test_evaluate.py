@@ -1,0 +1,262 @@
+"""Scores against an independent implementation, and champions for every series."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from utilsforecast import losses
+
+from clepsydra.config import EvaluateConfig, ModelsConfig
+from clepsydra.models.intervals import quantile_columns
+from clepsydra.pipelines.evaluate.nodes import (
+    choose_champions,
+    judge_champions,
+    rank_models,
+    score_backtests,
+    seasonal_scales,
+)
+from helpers import NEW_YORK, make_series, make_task
+
+MODELS = ModelsConfig.model_validate(
+    {
+        name: {"engine": "statsforecast", "options": {"model": "Naive"}}
+        for name in ("ref", "good", "odd")
+    }
+)
+EVALUATE = EvaluateConfig()
+TASK = make_task(season_lengths=[24])
+
+
+def make_panel() -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    frames = [
+        make_series(uid, "2013-01-01", random.integers(0, 30, 24 * 12)) for uid in ("a", "b", "c")
+    ]
+    frames.append(make_series("flat", "2013-01-01", np.tile(np.arange(24), 12)))
+    frames.append(make_series("new", "2013-01-06", random.integers(0, 30, 24 * 7)))
+    return pd.concat(frames, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def windows() -> pd.DataFrame:
+    start = pd.date_range("2013-01-07", periods=6, freq="D")
+    return pd.DataFrame(
+        {
+            "role": ["calibrate", "select", "select", "report", "report", "report"],
+            "cutoff": start - pd.Timedelta("1h"),
+            "target_start": start,
+            "target_end": start + pd.Timedelta("1D"),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def panel() -> pd.DataFrame:
+    return make_panel()
+
+
+@pytest.fixture(scope="module")
+def backtests(panel: pd.DataFrame, windows: pd.DataFrame) -> pd.DataFrame:
+    random = np.random.default_rng(1)
+    frames = []
+    for window in windows.itertuples():
+        rows = panel[panel["ds"].between(window.target_start, window.target_end, "left")]
+        for model, spread in (("ref", 3.0), ("good", 1.0), ("odd", 6.0)):
+            y_hat = rows["y"] + random.normal(scale=spread, size=len(rows))
+            frames.append(rows.assign(cutoff=window.cutoff, model=model, y_hat=y_hat))
+    table = pd.concat(frames, ignore_index=True)
+    for number, column in enumerate(quantile_columns()):
+        table[column] = table["y_hat"] + (number - 5) * 0.5
+    return table
+
+
+@pytest.fixture(scope="module")
+def scales(panel: pd.DataFrame, windows: pd.DataFrame) -> pd.DataFrame:
+    return seasonal_scales(panel, windows, TASK)
+
+
+@pytest.fixture(scope="module")
+def metrics(backtests: pd.DataFrame, windows: pd.DataFrame, scales: pd.DataFrame) -> pd.DataFrame:
+    return score_backtests(backtests, windows, scales)
+
+
+def score(metrics: pd.DataFrame, role: str, metric: str) -> pd.DataFrame:
+    """One metric of one role, series by models."""
+    rows = metrics[(metrics["role"] == role) & (metrics["metric"] == metric)]
+    return rows.pivot(index="unique_id", columns="model", values="value")
+
+
+@pytest.mark.parametrize("role", ["select", "report"])
+def test_scores_equal_those_of_an_independent_implementation(
+    metrics: pd.DataFrame,
+    backtests: pd.DataFrame,
+    windows: pd.DataFrame,
+    panel: pd.DataFrame,
+    role: str,
+) -> None:
+    cutoffs = windows.loc[windows["role"] == role, "cutoff"]
+    wide = backtests[backtests["cutoff"].isin(cutoffs)].pivot(
+        index=["unique_id", "cutoff", "ds", "y"], columns="model", values="y_hat"
+    )
+    wide = wide.reset_index().drop(columns="cutoff")
+    names = ["good", "odd", "ref"]
+    train = panel[panel["ds"] <= windows["cutoff"].min()]
+    usable = ["a", "b", "c"]
+    theirs = {
+        "mae": losses.mae(wide, names),
+        "rmse": losses.rmse(wide, names),
+        "mase": losses.mase(
+            wide[wide["unique_id"].isin(usable)],
+            names,
+            seasonality=24,
+            train_df=train[train["unique_id"].isin(usable)],
+        ),
+    }
+    for metric, expected in theirs.items():
+        ours = score(metrics, role, metric).loc[expected["unique_id"].tolist(), names]
+        np.testing.assert_allclose(ours.to_numpy(), expected[names].to_numpy(), rtol=1e-9)
+    errors = wide.set_index("unique_id")
+    bias = errors[names].sub(errors["y"], axis=0).groupby(level=0).mean()
+    np.testing.assert_allclose(score(metrics, role, "bias")[names], bias)
+    rows = backtests[backtests["cutoff"].isin(cutoffs)]
+    inside = rows["y"].between(rows["q0.1"], rows["q0.9"])
+    expected = inside.groupby([rows["unique_id"], rows["model"]]).mean().unstack()
+    np.testing.assert_allclose(score(metrics, role, "coverage_80"), expected)
+
+
+def test_a_scale_of_zero_or_none_leaves_the_mase_missing_and_the_series_in(
+    metrics: pd.DataFrame, scales: pd.DataFrame
+) -> None:
+    table = scales.set_index("unique_id")["scale"]
+    assert table["flat"] == 0.0
+    assert table[["a", "b", "c"]].gt(0).all()
+    mase = score(metrics, "report", "mase")
+    assert mase.loc["flat"].isna().all()
+    assert score(metrics, "report", "mae").loc["flat"].notna().all()
+
+
+def test_a_series_without_a_season_of_history_has_no_scale(windows: pd.DataFrame) -> None:
+    panel = make_panel()
+    panel = panel[(panel["unique_id"] != "new") | (panel["ds"] >= "2013-01-06 12:00")]
+    scales = seasonal_scales(panel, windows, TASK).set_index("unique_id")["scale"]
+    assert set(scales.index) == {"a", "b", "c", "flat", "new"}
+    assert np.isnan(scales["new"])
+
+
+def test_the_clocks_change_is_no_error_of_a_timetable() -> None:
+    ds = pd.date_range("2013-10-28", "2013-11-10", freq="h")
+    hours = ds.tz_localize("UTC").tz_convert(NEW_YORK).hour
+    panel = pd.DataFrame({"unique_id": "a", "ds": ds, "y": hours.astype(float)})
+    windows = pd.DataFrame({"cutoff": [ds[-1]]})
+    task = make_task(timezone=NEW_YORK)
+    assert seasonal_scales(panel, windows, task)["scale"].tolist() == [0.0]
+    assert seasonal_scales(panel, windows, make_task())["scale"][0] > 0
+
+
+def series(*ids: str) -> pd.DataFrame:
+    return pd.DataFrame({"unique_id": list(ids)})
+
+
+def test_the_best_model_is_chosen_and_a_series_without_windows_gets_the_best_of_all(
+    metrics: pd.DataFrame,
+) -> None:
+    ids = ("a", "b", "c", "flat", "new", "unseen")
+    champions = choose_champions(metrics, MODELS, EVALUATE, series(*ids))
+    assert champions["unique_id"].tolist() == list(ids)
+    assert set(champions["model"]) == {"good"}
+    assert (champions["reason"] != "").all()
+    assert champions["reason"].iloc[-1].startswith("no window of its own")
+
+
+def metrics_of(errors: dict[str, dict[str, float]], role: str = "select") -> pd.DataFrame:
+    """MAE and MASE of each series and model."""
+    rows = [
+        (uid, role, model, metric, value)
+        for uid, models in errors.items()
+        for model, value in models.items()
+        for metric in ("mae", "mase", "coverage_80")
+    ]
+    return pd.DataFrame(rows, columns=["unique_id", "role", "model", "metric", "value"])
+
+
+def champion(errors: dict[str, dict[str, float]], **options: Any) -> dict[str, str]:
+    found = choose_champions(metrics_of(errors), MODELS, EvaluateConfig(**options), series(*errors))
+    return dict(zip(found["unique_id"], found["model"], strict=True))
+
+
+def test_shrinkage_weighs_the_record_of_all_against_its_own() -> None:
+    errors = {f"s{n}": {"ref": 1.0, "good": 0.8, "odd": 1.2} for n in range(9)}
+    errors["own way"] = {"ref": 1.0, "good": 0.9, "odd": 0.7}
+    assert champion(errors, shrinkage=0)["own way"] == "odd"
+    assert champion(errors, shrinkage=10)["own way"] == "good"
+    assert champion(errors, shrinkage=0)["s1"] == "good"
+
+
+def test_a_reference_that_is_never_wrong_is_champion() -> None:
+    errors = {uid: {"ref": 0.0, "good": 1.0, "odd": 2.0} for uid in "ab"}
+    assert champion(errors) == {"a": "ref", "b": "ref"}
+
+
+def test_when_nothing_is_ever_wrong_there_is_still_a_champion_for_every_series() -> None:
+    errors = {uid: {"ref": 0.0, "good": 0.0, "odd": 0.0} for uid in "ab"}
+    assert set(champion(errors)) == {"a", "b"}
+
+
+def test_without_any_score_the_reference_is_champion(metrics: pd.DataFrame) -> None:
+    found = choose_champions(metrics.iloc[:0], MODELS, EVALUATE, series("a", "b"))
+    assert found["model"].tolist() == ["ref", "ref"]
+
+
+def test_the_leaderboard_ranks_by_mean_and_tells_what_differs(metrics: pd.DataFrame) -> None:
+    ranks = rank_models(metrics)
+    mae = ranks[ranks["metric"] == "mae"].set_index("model")
+    assert mae["rank"].to_dict() == {"good": 1, "ref": 2, "odd": 3}
+    assert mae["value"]["good"] == pytest.approx(score(metrics, "report", "mae")["good"].mean())
+    assert mae["group"]["good"] == "a"
+    many = {f"s{n}": {"ref": 2.0 + n, "good": 1.0 + n, "odd": 1.0 + n} for n in range(20)}
+    table = rank_models(metrics_of(many, "report"))
+    groups = table[table["metric"] == "mae"].set_index("model")["group"].to_dict()
+    assert groups == {"good": "a", "odd": "a", "ref": "b"}
+
+
+def judge(
+    metrics: pd.DataFrame, scales: pd.DataFrame, windows: pd.DataFrame, *ids: str
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    champions = choose_champions(metrics, MODELS, EVALUATE, series(*ids))
+    return judge_champions(metrics, champions, scales, windows, MODELS)
+
+
+def test_the_verdict_counts_every_series_and_says_why_a_mase_is_missing(
+    metrics: pd.DataFrame, scales: pd.DataFrame, windows: pd.DataFrame
+) -> None:
+    scores, verdict = judge(metrics, scales, windows, "a", "b", "c", "flat", "unseen")
+    assert scores.set_index("unique_id")["note"].to_dict() == {
+        "a": "",
+        "b": "",
+        "c": "",
+        "flat": "MASE scale is zero",
+        "unseen": "no report window",
+    }
+    assert verdict["series"] == 5
+    assert verdict["series_judged"] == 3
+    assert verdict["series_with_zero_scale"] == 1
+    assert verdict["series_without_scale"] == 1
+    mase = score(metrics, "report", "mase").loc[["a", "b", "c"]].mean()
+    assert verdict["champion_mase"] == pytest.approx(mase["good"])
+    assert verdict["reference_mase"] == pytest.approx(mase["ref"])
+    assert verdict["relative_error"] == pytest.approx(mase["good"] / mase["ref"])
+    assert verdict["report_windows"] == 3
+    assert verdict["last_select_target"] <= verdict["first_report_target"]
+
+
+def test_where_no_series_has_a_scale_the_absolute_error_judges(
+    metrics: pd.DataFrame, scales: pd.DataFrame, windows: pd.DataFrame
+) -> None:
+    only = metrics[metrics["unique_id"] == "flat"]
+    _, verdict = judge(only, scales, windows, "flat")
+    mae = score(metrics, "report", "mae").loc["flat"]
+    assert verdict["champion_mase"] is None
+    assert verdict["relative_error"] == pytest.approx(mae["good"] / mae["ref"])

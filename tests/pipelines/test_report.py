@@ -1,0 +1,137 @@
+"""The summary counts what the tables hold, and the page stands alone."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from clepsydra.pipelines.report.figures import (
+    draw_champions,
+    draw_forecasts,
+    draw_leaderboard,
+    draw_quality,
+)
+from clepsydra.pipelines.report.nodes import render_page, summarize
+from helpers import NEW_YORK, make_series, make_task
+
+CUTOFF = pd.Timestamp("2013-01-03 23:00")
+QUALITY = pd.DataFrame(
+    [
+        ("flights", "a", "rows in", 90),
+        ("flights", "b", "rows in", 10),
+        ("flights", "a", "rows kept", 93),
+        ("flights", "a", "excluded: cancelled", 5),
+        ("flights", "", "quarantined: no series id", 2),
+        ("panel", "a", "steps imputed", 3),
+        ("panel", "b", "steps imputed", 4),
+    ],
+    columns=["source", "unique_id", "measure", "value"],
+)
+
+
+def forecasts() -> pd.DataFrame:
+    ahead = make_series("a", "2013-01-04", range(24)).rename(columns={"y": "y_hat"})
+    ahead = ahead.assign(model="m", cutoff=CUTOFF)
+    ahead["q0.1"], ahead["q0.9"] = ahead["y_hat"] - 1, ahead["y_hat"] + 1
+    earlier = ahead.assign(
+        ds=ahead["ds"] - pd.Timedelta("1D"), cutoff=CUTOFF - pd.Timedelta("1D"), unique_id="old"
+    )
+    return pd.concat([earlier, ahead], ignore_index=True)
+
+
+def summary(**changes: Any) -> dict[str, Any]:
+    values = {
+        "series": pd.DataFrame({"unique_id": ["a", "b"], "flags": ["short, ended", "short"]}),
+        "promoted_champions": pd.DataFrame({"model": ["m", "m"]}),
+        "promotion": {"promoted": True},
+        "verdict": {"champion_mase": 0.5},
+        "quality_report": QUALITY,
+        "quarantine": pd.DataFrame({"reason": ["no series id", "no series id"]}),
+        "failures": pd.DataFrame({"model": ["m", "m", "n"]}),
+        "forecast_failures": pd.DataFrame({"model": pd.Series(dtype=object)}),
+        "forecasts": forecasts(),
+        "retraining": {"retrain": False},
+        "clock": {"as_of": "2013-01-04", "cutoff": CUTOFF.isoformat()},
+        **changes,
+    }
+    return summarize(**values)
+
+
+def test_the_summary_counts_what_the_tables_hold() -> None:
+    found = summary()
+    assert json.loads(json.dumps(found)) == found
+    assert (found["series"], found["series_forecast"]) == (2, 1)
+    assert (found["first_step"], found["last_step"]) == (
+        "2013-01-04 00:00:00",
+        "2013-01-04 23:00:00",
+    )
+    assert found["flags"] == {"short": 2, "ended": 1}
+    assert found["champions"] == {"m": 2}
+    assert found["rows_in"] == 100
+    assert found["rows_excluded"] == {"cancelled": 5}
+    assert found["rows_quarantined"] == 2
+    assert found["quarantine_reasons"] == {"no series id": 2}
+    assert found["steps_imputed"] == 7
+    assert found["backtest_fallbacks"] == {"m": 2, "n": 1}
+    assert found["forecast_fallbacks"] == {}
+
+
+def test_nothing_to_report_is_zero() -> None:
+    found = summary(
+        quality_report=QUALITY.iloc[:0],
+        quarantine=pd.DataFrame({"reason": pd.Series(dtype=object)}),
+        series=pd.DataFrame({"unique_id": ["a"], "flags": [""]}),
+    )
+    assert (found["rows_in"], found["steps_imputed"], found["rows_quarantined"]) == (0, 0, 0)
+    assert found["flags"] == found["rows_excluded"] == {}
+
+
+@pytest.fixture
+def figures() -> list[go.Figure]:
+    panel = make_series("a", "2013-01-01", range(72)).assign(is_imputed=False)
+    leaderboard = pd.DataFrame(
+        {"model": ["m", "n"], "metric": "mase", "value": [0.5, 0.7], "group": ["a", "b"]}
+    )
+    scores = pd.DataFrame(
+        {
+            "unique_id": ["a", "b"],
+            "model": ["m", "n"],
+            "mase": [0.5, None],
+            "reference_mase": [0.6, 0.7],
+        }
+    )
+    return [
+        draw_forecasts(panel, forecasts(), make_task(timezone=NEW_YORK)),
+        draw_leaderboard(leaderboard),
+        draw_champions(scores, {"reference": "ref"}),
+        draw_quality(QUALITY),
+    ]
+
+
+def test_figures_show_the_data_on_the_local_clock(figures: list[go.Figure]) -> None:
+    actual, band, forecast = figures[0].data
+    assert len(actual.x) == 48
+    assert pd.Timestamp(forecast.x[0]) == pd.Timestamp("2013-01-03 19:00")
+    assert list(forecast.y) == list(range(24))
+    assert len(band.y) == 48
+    assert list(figures[1].data[0].y) == ["n", "m"], "the best is drawn last, on top"
+    assert len(figures[2].data[0].x) == 1
+    assert list(figures[3].data[0].cells["values"][2])[-1] == 7
+
+
+def test_the_page_holds_every_figure_and_needs_no_network(figures: list[go.Figure]) -> None:
+    page = render_page(summary(clock={"as_of": "<b>", "cutoff": CUTOFF.isoformat()}), *figures)
+    assert page.count("<section>") == len(figures)
+    assert page.count("Plotly.newPlot(") >= len(figures)
+    assert "1 of 2 series forecast" in page
+    assert "&lt;b&gt;" in page
+    assert '<script src="http' not in page
+    assert "src='http" not in page
+
+
+def test_no_figure_is_a_page_still() -> None:
+    assert render_page(summary()).endswith("</html>")
