@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from clepsydra.errors import ConfigError
+from clepsydra.timegrid import shorter_than_a_day
 
 __all__ = [
     "LATEST",
@@ -32,6 +33,7 @@ __all__ = [
     "ModelSpec",
     "ModelsConfig",
     "MonitorConfig",
+    "Part",
     "SourceConfig",
     "SourcesConfig",
     "TaskConfig",
@@ -40,6 +42,7 @@ __all__ = [
 ]
 
 LATEST = "latest"
+Part = Literal["year", "month", "day", "hour", "minute"]
 
 
 class _Strict(BaseModel):
@@ -50,6 +53,23 @@ def _check_timezone(value: str) -> str:
     if value not in available_timezones():
         raise ValueError(
             f"unknown time zone {value!r}: use an IANA name such as 'UTC' or 'Europe/Paris'"
+        )
+    return value
+
+
+def _step(freq: str) -> pd.Timedelta:
+    """Length of a step that is part of a day; of longer steps an hour, which any clock keeps."""
+    if not shorter_than_a_day(freq):
+        return pd.Timedelta(1, "h")
+    return pd.Timedelta(pd.tseries.frequencies.to_offset(freq))
+
+
+def _check_span(value: int | str, least: int) -> int | str:
+    number = str(value) if isinstance(value, int) else value.removesuffix("D")
+    is_span = isinstance(value, int) or value.endswith("D")
+    if not is_span or not number.isdigit() or int(number) < least:
+        raise ValueError(
+            f"{value!r} is neither a number of steps nor of days such as '1D', from {least} up"
         )
     return value
 
@@ -67,7 +87,7 @@ class SourceConfig(_Strict):
     encoding: str = "utf-8"
     missing: list[str] = Field(["", "NA", "NaN", "null"], description="cells that mean 'no value'")
     layout: Literal["long", "wide"] = Field("long", description="wide: one column per series")
-    time: str | dict[Literal["year", "month", "day", "hour", "minute"], str] | None = Field(
+    time: str | dict[Part, str] | None = Field(
         None, description="the time column, or the column of each part of it"
     )
     time_format: str | None = Field(None, description="strptime format; ISO 8601 if not given")
@@ -105,6 +125,8 @@ class SourceConfig(_Strict):
             self.value is None and self.layout == "long"
         ):
             raise ValueError("'aggregate: count' goes with no 'value', and any other with one")
+        if isinstance(self.time, dict) and "year" not in self.time:
+            raise ValueError("'time' in parts needs at least 'year', the column of the year")
         if self.known == "in_advance" and self.role != "covariate":
             raise ValueError("'known: in_advance' is for covariate sources")
         return self
@@ -216,6 +238,15 @@ class TaskConfig(_Strict):
         return sorted(set(value))
 
     @property
+    def wall_clock(self) -> str:
+        """Whose clock models see: the local one, or UTC for steps that its changes would break.
+
+        When the clocks change, steps of two or more hours no longer fall on the same local times.
+        """
+        parts_of_an_hour = pd.Timedelta(1, "h") % _step(self.freq) == pd.Timedelta(0)
+        return self.timezone if parts_of_an_hour else "UTC"
+
+    @property
     def season_length(self) -> int:
         """The reference season: the longest."""
         return max(self.season_lengths)
@@ -229,17 +260,18 @@ class TaskConfig(_Strict):
             raise ValueError(
                 f"unknown frequency {value!r}: use a pandas alias such as h, D, W-SUN, MS, QE"
             ) from None
+        offset = pd.tseries.frequencies.to_offset(value)
+        if offset.n != 1 and not shorter_than_a_day(value):
+            raise ValueError(
+                f"frequency {value!r} is a multiple: steps of a day or longer come one at a time, "
+                f"such as D, W-SUN, MS, QE"
+            )
         return value
 
     @field_validator("horizon", "gap")
     @classmethod
-    def _steps_or_days(cls, value: int | str, info: ValidationInfo) -> int | str:
-        number = value if isinstance(value, int) else value[:-1]
-        unit_ok = isinstance(value, int) or value[-1:] == "D"
-        least = 1 if info.field_name == "horizon" else 0
-        if not unit_ok or not str(number).isdigit() or int(number) < least:
-            raise ValueError(f"{value!r} is neither a number of steps nor of days such as '1D'")
-        return value
+    def _is_span(cls, value: int | str, info: ValidationInfo) -> int | str:
+        return _check_span(value, least=1 if info.field_name == "horizon" else 0)
 
 
 class WindowsConfig(_Strict):
@@ -250,6 +282,11 @@ class WindowsConfig(_Strict):
     report: int = Field(ge=1, description="windows that judge them; later than all the others")
     step: int | str | None = Field(None, description="between windows; the horizon if not given")
     refit_every: int = Field(7, ge=1, description="windows between two fits of a model")
+
+    @field_validator("step")
+    @classmethod
+    def _is_span(cls, value: int | str | None) -> int | str | None:
+        return value if value is None else _check_span(value, least=1)
 
 
 class ModelSpec(_Strict):

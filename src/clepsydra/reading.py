@@ -5,14 +5,26 @@ from __future__ import annotations
 import csv
 import glob
 import importlib.util
+import zipfile
+import zlib
 from pathlib import Path
 
 import pandas as pd
 
-from clepsydra.config import SourceConfig
+from clepsydra.config import Part, SourceConfig
 from clepsydra.errors import SourceError
 
 __all__ = ["find_files", "local_times", "read_text"]
+
+# A time of day that ends in Z, +02, +0200 or +02:00.
+_OFFSET = r"\d\d:\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)$"
+_RANGES: dict[Part, tuple[int, int]] = {
+    "year": (1, 9999),
+    "month": (1, 12),
+    "day": (1, 31),
+    "hour": (0, 23),
+    "minute": (0, 59),
+}
 
 
 def find_files(name: str, source: SourceConfig, project_path: Path) -> list[Path]:
@@ -25,14 +37,20 @@ def find_files(name: str, source: SourceConfig, project_path: Path) -> list[Path
     """
     root = project_path
     if source.package:
-        spec = importlib.util.find_spec(source.package)
+        try:
+            spec = importlib.util.find_spec(source.package)
+        except ModuleNotFoundError:
+            spec = None
         if spec is None or not spec.submodule_search_locations:
             raise SourceError(
                 f"source '{name}': the package '{source.package}' is not installed; "
                 f"install it or correct 'package'"
             )
         root = Path(spec.submodule_search_locations[0])
-    files = sorted(Path(found) for found in glob.glob(str(root / source.path)))
+    pattern = source.path
+    if not Path(pattern).is_absolute():
+        pattern = f"{glob.escape(str(root))}/{pattern}"
+    files = sorted(Path(found) for found in glob.glob(pattern))
     if not files:
         raise SourceError(
             f"source '{name}': no file matches '{root / source.path}'; correct 'path'"
@@ -70,8 +88,12 @@ def read_text(name: str, source: SourceConfig, files: list[Path]) -> pd.DataFram
             raise SourceError(
                 f"{where} is not in encoding '{source.encoding}': {error}; set 'encoding'"
             ) from None
-        except OSError as error:
+        except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError) as error:
             raise SourceError(f"{where} cannot be read: {error}") from None
+        if not isinstance(frame.index, pd.RangeIndex):
+            raise SourceError(
+                f"{where} cannot be split into columns: its rows have more fields than its header"
+            )
         lost = [column for column in source.needed_columns() if column not in frame.columns]
         if lost:
             raise SourceError(
@@ -98,20 +120,22 @@ def local_times(frame: pd.DataFrame, source: SourceConfig) -> pd.Series:
         `[N]` naive timestamps. Text that carries an offset or `Z` is converted to `timezone`.
     """
     if isinstance(source.time, dict):
-        parts = {
-            part: pd.to_numeric(frame[column], errors="coerce")
-            for part, column in source.time.items()
-        }
-        missing: dict[str, int] = {part: 1 for part in ("month", "day") if part not in parts}
-        table = pd.DataFrame(parts).assign(**missing)
-        return pd.to_datetime(table, errors="coerce")
+        return _from_parts(frame, source.time)
     text = frame[source.time_columns[0]]
     if source.time_format:
         return _naive(pd.to_datetime(text, format=source.time_format, errors="coerce"), source)
-    iso = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
-    if text.str.contains(r"(?:Z|[+-]\d\d:?\d\d)$", regex=True).any():
-        return _naive(iso, source)
-    return iso.dt.tz_localize(None)
+    times = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
+    has_offset = text.str.contains(_OFFSET, regex=True)
+    return _naive(times, source).where(has_offset, times.dt.tz_localize(None))
+
+
+def _from_parts(frame: pd.DataFrame, columns: dict[Part, str]) -> pd.Series:
+    parts = pd.DataFrame({"month": 1, "day": 1}, index=frame.index)
+    for part, column in columns.items():
+        values = pd.to_numeric(frame[column], errors="coerce")
+        low, high = _RANGES[part]
+        parts[part] = values.where((values % 1 == 0) & (values >= low) & (values <= high))
+    return pd.to_datetime(parts, errors="coerce")
 
 
 def _naive(times: pd.Series, source: SourceConfig) -> pd.Series:

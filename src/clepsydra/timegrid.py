@@ -17,6 +17,8 @@ __all__ = [
     "grid",
     "local_day_start",
     "localize",
+    "period_start",
+    "shorter_than_a_day",
     "snap",
     "to_utc",
     "to_wall",
@@ -86,7 +88,8 @@ def _offset(freq: str) -> pd.tseries.offsets.BaseOffset:
     return pd.tseries.frequencies.to_offset(freq)
 
 
-def _shorter_than_a_day(freq: str) -> bool:
+def shorter_than_a_day(freq: str) -> bool:
+    """Whether grid steps are parts of a day, equally long in UTC."""
     return isinstance(_offset(freq), pd.tseries.offsets.Tick) and _offset(freq) < pd.Timedelta(
         1, "D"
     )
@@ -106,13 +109,26 @@ def grid(start: pd.Timestamp, end: pd.Timestamp, freq: str, timezone: str) -> pd
         >>> len(grid(eve, add_span(eve, "1D", "h", "America/New_York"), "h", "America/New_York"))
         25
     """
-    aware = pd.date_range(
-        start.tz_localize("UTC").tz_convert(timezone),
-        end.tz_localize("UTC").tz_convert(timezone),
-        freq=freq,
-        inclusive="left",
-    )
-    return aware.tz_convert("UTC").tz_localize(None)
+    if shorter_than_a_day(freq):
+        steps = pd.date_range(start, end, freq=freq)
+    else:
+        first, last = (to_wall(pd.Series([at]), timezone).iloc[0] for at in (start, end))
+        days = pd.date_range(first.normalize(), last.normalize(), freq=freq)
+        aware = days.tz_localize(timezone, ambiguous=True, nonexistent="shift_forward")
+        steps = aware.tz_convert("UTC").tz_localize(None)
+    return steps[(steps >= start) & (steps < end)]
+
+
+def period_start(step: pd.Timestamp, freq: str, timezone: str) -> pd.Timestamp:
+    """When the period begins that a grid step stands for (naive UTC).
+
+    Examples:
+        >>> period_start(pd.Timestamp("2013-06-30"), "QE", "UTC")
+        Timestamp('2013-04-01 00:00:00')
+    """
+    if not _stamped_at_end(freq):
+        return step
+    return add_span(add_span(step, -1, freq, timezone), "1D", freq, timezone)
 
 
 def snap(utc: pd.Series, freq: str, timezone: str) -> pd.Series:
@@ -123,7 +139,7 @@ def snap(utc: pd.Series, freq: str, timezone: str) -> pd.Series:
         >>> snap(times, "h", "UTC")[0], snap(times, "MS", "UTC")[0]
         (Timestamp('2013-07-01 12:00:00'), Timestamp('2013-07-01 00:00:00'))
     """
-    if _shorter_than_a_day(freq):
+    if shorter_than_a_day(freq):
         return utc.dt.floor(freq)
     offset = _offset(freq)
     days = to_wall(utc, timezone).dt.normalize()
@@ -147,7 +163,7 @@ def add_span(start: pd.Timestamp, span: int | str, freq: str, timezone: str) -> 
     """
     if isinstance(span, str):
         move = pd.DateOffset(days=int(span[:-1]))
-    elif _shorter_than_a_day(freq):
+    elif shorter_than_a_day(freq):
         return start + span * _offset(freq)
     elif isinstance(_offset(freq), pd.tseries.offsets.Tick):
         move = pd.DateOffset(days=span * int(_offset(freq) / pd.Timedelta(1, "D")))

@@ -14,6 +14,8 @@ from kedro.io import AbstractDataset, DatasetError
 __all__ = ["RUN_ID_VARIABLE", "ForecastStoreDataset"]
 
 RUN_ID_VARIABLE = "CLEPSYDRA_RUN_ID"
+_TEXTS = ("unique_id", "model", "run_id")
+_TIMES = ("cutoff", "ds", "published_at")
 _KEY = ["unique_id", "cutoff", "ds", "model"]
 _IDS_A_STATEMENT = 500
 
@@ -56,8 +58,11 @@ class ForecastStoreDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):
                 frame = pd.read_sql(sa.text(f"SELECT * FROM {self._quoted(engine)}"), connection)
         finally:
             engine.dispose()
-        for column in ("cutoff", "ds", "published_at"):
-            frame[column] = pd.to_datetime(frame[column], format="ISO8601")
+        for column in frame.columns:
+            if column in _TIMES:
+                frame[column] = pd.to_datetime(frame[column], format="ISO8601")
+            elif column not in _TEXTS:
+                frame[column] = frame[column].astype(float)
         return frame.sort_values(_KEY, ignore_index=True)
 
     def save(self, data: pd.DataFrame) -> None:
@@ -89,8 +94,7 @@ class ForecastStoreDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):
 
     def _define(self, frame: pd.DataFrame) -> sa.Table:
         types: dict[str, type[sa.types.TypeEngine[Any]]]
-        types = {"unique_id": sa.Text, "model": sa.Text, "run_id": sa.Text}
-        types |= {"cutoff": sa.DateTime, "ds": sa.DateTime, "published_at": sa.DateTime}
+        types = {**dict.fromkeys(_TEXTS, sa.Text), **dict.fromkeys(_TIMES, sa.DateTime)}
         columns = [
             sa.Column(name, types.get(name, sa.Double), primary_key=name in _KEY)
             for name in frame.columns
@@ -105,6 +109,8 @@ class ForecastStoreDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):
         return engine.dialect.identifier_preparer.quote(self._table)
 
     def _exists(self) -> bool:
+        if self._filepath and not Path(self._filepath).exists():
+            return False
         engine = self._engine()
         try:
             return sa.inspect(engine).has_table(self._table)

@@ -68,7 +68,7 @@ class RawStore:
             known = known[known["known_from"] <= as_of.isoformat()]
         newest = known.groupby("day", sort=True).tail(1).sort_values("day")
         frames = [pd.read_parquet(self.root / path) for path in newest["path"]]
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+        return pd.concat(frames, ignore_index=True).fillna("") if frames else pd.DataFrame()
 
     def days(self, source: str) -> list[date]:
         """Days of `source` that have a snapshot, in order."""

@@ -12,7 +12,7 @@ from utilsforecast.preprocessing import fill_gaps
 
 from clepsydra.config import ModelsConfig, ModelSpec, TaskConfig
 from clepsydra.models.base import Model
-from clepsydra.timegrid import to_wall
+from clepsydra.timegrid import shorter_than_a_day, to_wall
 
 __all__ = [
     "BacktestResult",
@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 _NOT_FEATURES = {"is_imputed"}
+_ONE_HOUR = pd.Timedelta(1, "h")
 _TIME = "datetime64[ns]"
 _POINTS = {"unique_id": object, "cutoff": _TIME, "ds": _TIME, "model": object, "y_hat": float}
 _FAILURES = {"unique_id": object, "cutoff": _TIME, "model": object, "reason": object}
@@ -149,12 +150,16 @@ def forecast(
         for uid, size in sizes.items()
         if size < model.min_history
     }
-    last = history["ds"].max()
-    wall_future = to_wall_frame(future, task)
-    wall_future = wall_future[wall_future["ds"] > last]
+    wall_future = _ahead(to_wall_frame(future, task), history["ds"].max(), task)
     able = sizes.index.difference(list(reasons))
     made = _predict(model, state, problem, history, wall_future, able, reasons)
-    wall = future.assign(wall=to_wall(future["ds"], task.timezone))
+    # A step whose local time has been before, in the hour that is repeated, takes its value.
+    seen = history[["unique_id", "ds", "y"]].rename(columns={"y": "y_hat"})
+    again = seen[
+        (seen["ds"] >= wall_future["ds"].min() - _ONE_HOUR) & ~seen["unique_id"].isin(reasons)
+    ]
+    made = pd.concat([frame for frame in (made, again) if len(frame)] or [made])
+    wall = future.assign(wall=to_wall(future["ds"], task.wall_clock))
     rows = wall.merge(made.rename(columns={"ds": "wall"}), on=["unique_id", "wall"], how="left")
     rows["y_hat"] = rows["y_hat"].astype(float)
     incomplete = ~np.isfinite(rows["y_hat"])
@@ -186,19 +191,31 @@ def to_wall_frame(frame: pd.DataFrame, task: TaskConfig) -> pd.DataFrame:
     Of an hour that the clocks repeat the last value is kept; an hour that they skip takes the
     values of the hour before it.
     """
-    if task.timezone == "UTC" or frame.empty:
+    if task.wall_clock == "UTC" or frame.empty:
         return frame.reset_index(drop=True)
-    wall = frame.assign(ds=to_wall(frame["ds"], task.timezone))
+    wall = frame.assign(ds=to_wall(frame["ds"], task.wall_clock))
     wall = wall.drop_duplicates(["unique_id", "ds"], keep="last")
     steps = wall.groupby("unique_id")["ds"].diff().dropna()
-    if steps.nunique() <= 1 or not isinstance(
-        pd.tseries.frequencies.to_offset(task.freq), pd.tseries.offsets.Tick
-    ):
+    if steps.nunique() <= 1 or not shorter_than_a_day(task.freq):
         return wall.reset_index(drop=True)
     filled = fill_gaps(wall, freq=task.freq, start="per_serie", end="per_serie")
     values = filled.columns.difference(["unique_id", "ds"])
     filled[values] = filled.groupby("unique_id")[list(values)].ffill()
     return filled.astype(wall.dtypes.to_dict())
+
+
+def _ahead(wall_future: pd.DataFrame, last: pd.Timestamp, task: TaskConfig) -> pd.DataFrame:
+    """The steps that follow `last` without a break: an hour the clocks skip just then is put in."""
+    wall_future = wall_future[wall_future["ds"] > last]
+    step = pd.tseries.frequencies.to_offset(task.freq)
+    if wall_future.empty or not shorter_than_a_day(task.freq):
+        return wall_future
+    if wall_future["ds"].min() == last + step:
+        return wall_future
+    filled = fill_gaps(wall_future, freq=task.freq, start=last + step, end="per_serie")
+    values = list(filled.columns.difference(["unique_id", "ds"]))
+    filled[values] = filled.groupby("unique_id")[values].bfill()
+    return filled.astype(wall_future.dtypes.to_dict())
 
 
 def until(panel: pd.DataFrame, cutoff: pd.Timestamp, longest: int | None) -> pd.DataFrame:

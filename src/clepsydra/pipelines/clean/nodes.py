@@ -11,7 +11,7 @@ from clepsydra.errors import PanelError, SourceError
 from clepsydra.pipelines.clean.parsing import join_ids, parse_covariate, parse_target
 from clepsydra.pipelines.clean.regular import fill_covariate, regularize, to_grid
 from clepsydra.sharding import shard_of
-from clepsydra.timegrid import add_span, grid, local_day_start, snap
+from clepsydra.timegrid import add_span, grid, local_day_start, period_start, snap
 
 __all__ = [
     "build_panel",
@@ -54,9 +54,11 @@ def clean_target(
         start = pd.Series([local_day_start(day, task.timezone)])
         return snap(start, task.freq, task.timezone).iloc[0]
 
-    rows, account, quarantine = parse_target(name, source, known, end)
+    rows, account, quarantine = parse_target(
+        name, source, known, lambda ds: period_start(end(ds), task.freq, task.timezone)
+    )
     if rows["y"].notna().sum() == 0:
-        reasons = sorted(set(account.loc[account["unique_id"] != "", "measure"]) - {"rows in"})
+        reasons = sorted(set(account["measure"]) - {"rows in", "rows kept"})
         raise SourceError(
             f"source '{name}': no row can be used ({'; '.join(reasons)}); "
             f"correct the source's description"
@@ -161,7 +163,7 @@ def build_series(
     series = pd.DataFrame(rows)
     series = series.merge(series_ids, on="unique_id", how="left")
     for name, source in sources.of_role("attributes").items():
-        series = _join_attributes(series, name, source, raw.read(name))
+        series = _join_attributes(series, name, source, raw.read(name, parse_as_of(clock["as_of"])))
     return series
 
 

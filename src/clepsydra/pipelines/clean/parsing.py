@@ -26,13 +26,13 @@ class Ledger:
 
     Attributes:
         source: its name.
-        raw_columns: columns that the quarantine shows of a rejected row.
+        raw: its rows as they came; the quarantine shows them.
         counts: rows by (unique_id, measure); `""` stands for rows of no known series.
         quarantined: frames of rejected rows.
     """
 
     source: str
-    raw_columns: list[str]
+    raw: pd.DataFrame
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
     quarantined: list[pd.DataFrame] = field(default_factory=list)
 
@@ -52,13 +52,13 @@ class Ledger:
         rejected = rows[bad]
         if len(rejected):
             self.count(rejected["unique_id"], f"quarantined: {reason}")
-            raw = rejected[self.raw_columns]
+            raw = self.raw.loc[rejected.index].drop(columns=["_file", "_line"])
             self.quarantined.append(
                 pd.DataFrame(
                     {
                         "source": self.source,
-                        "file": rejected["_file"].to_numpy(),
-                        "line": rejected["_line"].to_numpy(),
+                        "file": self.raw.loc[rejected.index, "_file"].to_numpy(),
+                        "line": self.raw.loc[rejected.index, "_line"].to_numpy(),
                         "unique_id": rejected["unique_id"].to_numpy(),
                         "reason": reason,
                         "row": [json.dumps(row) for row in raw.to_dict("records")],
@@ -114,8 +114,8 @@ def parse_target(
         account: rows by series and fate.
         quarantine: rejected rows.
     """
-    rows = _melt(source, raw) if source.layout == "wide" else raw.copy()
-    ledger = Ledger(name, [column for column in rows if column not in ("_file", "_line")])
+    cells = _melt(source, raw) if source.layout == "wide" else raw.reset_index(drop=True)
+    ledger, rows = Ledger(name, cells), cells.copy()
     ids = rows[source.id_columns] if source.layout == "long" else rows[["_series"]]
     rows["unique_id"] = join_ids(ids)
     ledger.count(rows["unique_id"], "rows in")
@@ -136,9 +136,9 @@ def parse_target(
         rows = rows.assign(y=rows.index.isin(kept.index).astype(float))
     else:
         value = "_value" if source.layout == "wide" else source.value
-        cells = rows[value].str.strip()
-        absent = cells.isin(source.missing)
-        numbers = pd.to_numeric(cells.where(~absent), errors="coerce")
+        text = ledger.raw.loc[rows.index, value].str.strip()
+        absent = text.isin(source.missing)
+        numbers = pd.to_numeric(text.where(~absent), errors="coerce")
         rows = rows.assign(y=numbers)
         bad = ~absent & ~np.isfinite(numbers)
         kept = rows = ledger.quarantine(rows, bad, "not a number")
@@ -160,26 +160,26 @@ def parse_covariate(
         covariates: `source`, `join_key` (the joined id parts), `ds` (naive UTC) and the columns.
         account, quarantine: as for the target; `unique_id` holds the join key.
     """
-    rows = raw.copy()
-    ledger = Ledger(name, [column for column in rows if column not in ("_file", "_line")])
+    cells = raw.reset_index(drop=True)
+    ledger, rows = Ledger(name, cells), cells.copy()
     keys = list(source.join_on.values())
     rows["unique_id"] = join_ids(rows[keys])
     ledger.count(rows["unique_id"], "rows in")
     rows = _time_or_quarantine(ledger, source, rows, rows["unique_id"])
     for column, new_name in source.renames.items():
-        cells = rows[column].str.strip()
-        absent = cells.isin(source.missing)
-        numbers = pd.to_numeric(cells.where(~absent), errors="coerce").astype("float32")
+        text = ledger.raw.loc[rows.index, column].str.strip()
+        absent = text.isin(source.missing)
+        numbers = pd.to_numeric(text.where(~absent), errors="coerce").astype("float32")
         ledger.count(rows.loc[absent, "unique_id"], f"missing cells: {column}")
-        rows = rows.assign(**{f"_{new_name}": numbers})
+        rows = rows.assign(**{f"_value_{new_name}": numbers})
         bad = ~absent & ~np.isfinite(numbers)
         rows = ledger.quarantine(rows, bad, f"not a number: {column}")
     rows = ledger.quarantine(
         rows, rows.duplicated(["unique_id", "ds"]), "duplicate of an earlier row"
     )
     account, quarantine = ledger.close(rows["unique_id"])
-    typed = rows[["ds", *(f"_{new}" for new in source.renames.values())]]
-    typed = typed.rename(columns=lambda column: column.removeprefix("_"))
+    typed = rows[["ds", *(f"_value_{new}" for new in source.renames.values())]]
+    typed = typed.rename(columns=lambda column: column.removeprefix("_value_"))
     typed.insert(0, "join_key", rows["unique_id"])
     typed.insert(0, "source", name)
     return typed, account, quarantine

@@ -20,8 +20,8 @@ def collect_sources(sources: SourcesConfig, as_of: str, project_path: str) -> li
     """Read every source as text and cut it by local day.
 
     The rows of day D are known on the morning of D + 1, so a run at `as_of` takes the days before
-    it; of a source that is known in advance it takes every day. Rows whose time cannot be read stay together in a snapshot without a day: `clean` accounts
-    for them.
+    it; of a source that is known in advance it takes every day. Rows whose time cannot be read
+    stay together in a snapshot without a day: `clean` accounts for them.
 
     Args:
         sources: what to read.

@@ -96,7 +96,8 @@ def decide_retraining(
     Returns:
         `retrain`, `reasons`, and the figures they rest on.
     """
-    realised = accuracy["mase"].astype(float).mean() if len(accuracy) else None
+    due = accuracy["mase"].astype(float).dropna()
+    realised = float(due.mean()) if len(due) else None
     expected = verdict["champion_mase"]
     drifted = float(drift["drifted"].mean()) if len(drift) else 0.0
     reasons = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pandas as pd
 
 from clepsydra.config import TaskConfig, WindowsConfig
@@ -27,42 +29,67 @@ def make_windows(
         PanelError: the longest series is too short for one window of each kind.
     """
 
-    def move(start: pd.Timestamp, span: int | str, times: int = 1) -> pd.Timestamp:
-        total = span * times if isinstance(span, int) else f"{int(span[:-1]) * times}D"
-        return add_span(start, total, task.freq, task.timezone)
-
     panel_end = pd.Timestamp(clock["panel_end"])
-    step = windows.step or task.horizon
-    first = move(series["first_ds"].min(), task.season_length)
-    roles = ["report"] * windows.report + ["select"] * windows.select
-    roles += ["calibrate"] * windows.calibrate
-    rows = []
-    for number in range(len(roles)):
-        target_end = move(panel_end, step, -number)
-        target_start = move(target_end, task.horizon, -1)
-        origin = move(target_start, task.gap, -1)
-        if origin < first:
-            break
-        rows.append((move(origin, 1, -1), target_start, target_end))
-    if len(rows) < 3:
-        raise PanelError(
-            f"the longest series begins {series['first_ds'].min()} and ends before {panel_end}: "
-            f"that is room for {len(rows)} windows of horizon {task.horizon} after one season of "
-            f"{task.season_length} steps, and 3 are needed; shorten 'horizon', 'gap' or "
-            f"'season_lengths', or give more history"
-        )
-    if len(rows) < len(roles):
-        roles = _shrink(windows, len(rows))
-    table = pd.DataFrame(rows, columns=["cutoff", "target_start", "target_end"])
-    table.insert(0, "role", roles)
-    return table.iloc[::-1].reset_index(drop=True)
+    first = add_span(series["first_ds"].min(), task.season_length, task.freq, task.timezone)
+    for counts in _counts(windows):
+        table = _roll_back(panel_end, first, task, windows.step or task.horizon, counts)
+        if len(table) == sum(counts.values()):
+            return table.iloc[::-1].reset_index(drop=True)
+    raise PanelError(
+        f"the longest series begins {series['first_ds'].min()} and ends before {panel_end}: that "
+        f"is room for {len(table)} windows of horizon {task.horizon} after one season of "
+        f"{task.season_length} steps, and 2 are needed, one to select and one to report; shorten "
+        f"'horizon', 'gap' or 'season_lengths', or give more history"
+    )
 
 
-def _shrink(windows: WindowsConfig, room: int) -> list[str]:
-    """Fewer windows, newest first: calibration gives way first, then both others alike."""
-    report = max(1, min(windows.report, room // 3))
-    select = max(1, min(windows.select, room // 3))
-    return ["report"] * report + ["select"] * select + ["calibrate"] * (room - report - select)
+def _counts(windows: WindowsConfig) -> Iterator[dict[str, int]]:
+    """Windows of each role, newest role first: as configured, then ever fewer.
+
+    Calibration gives way first, then both others alike.
+    """
+    for calibrate in range(windows.calibrate, -1, -1):
+        yield {"report": windows.report, "select": windows.select, "calibrate": calibrate}
+    for pair in range(windows.report + windows.select - 1, 1, -1):
+        select = min(windows.select, max(pair // 2, pair - windows.report))
+        yield {"report": pair - select, "select": select, "calibrate": 0}
+
+
+def _roll_back(
+    panel_end: pd.Timestamp,
+    first: pd.Timestamp,
+    task: TaskConfig,
+    step: int | str,
+    counts: dict[str, int],
+) -> pd.DataFrame:
+    """Windows from the newest back, until there are enough or `first` is reached.
+
+    Where steps are shorter than the horizon, targets overlap within a role, never across roles.
+    """
+
+    def back(start: pd.Timestamp, span: int | str) -> pd.Timestamp:
+        negative = -span if isinstance(span, int) else f"-{span}"
+        return add_span(start, negative, task.freq, task.timezone)
+
+    rows: list[tuple[str, *tuple[pd.Timestamp, ...]]] = []
+    target_end = panel_end
+    for role, number in counts.items():
+        target_start = target_end
+        for _ in range(number):
+            target_start = back(target_end, task.horizon)
+            origin = back(target_start, task.gap)
+            if origin < first:
+                return _windows_table(rows)
+            rows.append((role, back(origin, 1), target_start, target_end))
+            target_end = back(target_end, step)
+        target_end = min(target_end, target_start)
+    return _windows_table(rows)
+
+
+def _windows_table(
+    rows: list[tuple[str, pd.Timestamp, pd.Timestamp, pd.Timestamp]],
+) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["role", "cutoff", "target_start", "target_end"])
 
 
 def cut_sets(
