@@ -31,13 +31,9 @@ help: ## list the targets
 
 run: .venv/.core ## run the whole line on the New York flights
 	$(BIN)/kedro run
-	@echo
-	@echo "Where to look:"
-	@echo "  data/08_reporting/report.html         the run on one page; open it in a browser"
-	@echo "  data/07_model_output/forecasts.db     the published forecasts, table 'forecasts' (SQLite)"
-	@echo "  data/08_reporting/quality_report.parquet  the account of every raw row"
-	@echo "  make viz                              the pipelines, in the browser"
-	@echo "  .venv/bin/kedro run --params as_of=2013-12-17   two days later: how good were they?"
+	@echo "  make viz    the pipelines, in the browser"
+	@echo "Two days later, how good were they?"
+	@echo "  .venv/bin/kedro run --params as_of=2013-12-17"
 
 dev: .venv/.dev ## install every extra but deep
 

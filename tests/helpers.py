@@ -71,7 +71,8 @@ def make_source(**changes: Any) -> SourceConfig:
 def make_series(unique_id: str, start: str, y: Any, freq: str = "h") -> pd.DataFrame:
     """One series as panel rows, from its first time and its values."""
     ds = pd.date_range(start, periods=len(y), freq=freq)
-    return pd.DataFrame({"unique_id": unique_id, "ds": ds, "y": [float(v) for v in y]})
+    values = [float(v) for v in y]
+    return pd.DataFrame({"unique_id": unique_id, "ds": ds, "y": values, "is_imputed": False})
 
 
 def text_rows(rows: list[dict[str, str]], file: str = "a.csv") -> pd.DataFrame:

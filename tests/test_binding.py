@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from clepsydra.binding import bind
-from clepsydra.pipelines.train.nodes import backtest_global_model
+from clepsydra.pipelines.train.nodes import backtest_models
 from clepsydra.sharding import shard_of
 
 
@@ -20,10 +20,10 @@ def test_fixed_arguments_are_given() -> None:
 
 
 def test_the_functions_name_documentation_and_types_are_kept() -> None:
-    bound = bind(backtest_global_model, name="boosting")
-    assert bound.__name__ == "backtest_global_model"
-    assert bound.__doc__ == backtest_global_model.__doc__
-    assert inspect.signature(bound) == inspect.signature(backtest_global_model)
+    bound = bind(backtest_models, name="boosting")
+    assert bound.__name__ == "backtest_models"
+    assert bound.__doc__ == backtest_models.__doc__
+    assert inspect.signature(bound) == inspect.signature(backtest_models)
 
 
 def test_a_pickled_copy_is_the_same_in_another_process() -> None:

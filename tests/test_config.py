@@ -36,7 +36,7 @@ def test_the_projects_own_configuration_is_accepted() -> None:
     assert list(sources.of_role("covariate")) == ["weather"]
     assert sources.target[1].needed_columns() == [
         *("year", "month", "day", "hour"),
-        *("origin", "carrier", "dep_time"),
+        *("origin", "carrier", "sched_dep_time", "dest", "flight", "dep_time"),
     ]
     assert TaskConfig.model_validate(parameters("clean")["task"]).season_length == 168
     assert ModelsConfig.model_validate(parameters("train")["models"]).reference == "seasonal_naive"
@@ -208,7 +208,7 @@ def test_values_out_of_range_name_the_key(model: type[Any], values: dict[str, An
 
 
 def test_ids_times_and_renames_have_one_form() -> None:
-    source = make_source(id=["a", "b"], time={"year": "y", "month": "m"}, require={"c": "no c"})
+    source = make_source(id=["a", "b"], time={"year": "y", "month": "m"}, unique=["a", "c"])
     assert source.id_columns == ["a", "b"]
     assert source.time_columns == ["y", "m"]
     assert source.needed_columns() == ["y", "m", "a", "b", "value", "c"]

@@ -164,13 +164,13 @@ def test_time_and_memory_are_told_by_stage() -> None:
     assert profile["run_id"].tolist() == ["run-1", "run-1"]
     assert profile["stage"].tolist() == ["clean", "train"]
     assert profile["seconds"].tolist() == [2.0, 6.0]
-    assert parallel_efficiency(profile, 10.0) == (2, pytest.approx(0.3))
+    assert parallel_efficiency(profile, 10.0) == (2, pytest.approx(0.4))
     text = format_summary(
         None, profile, 10.0, "<clepsydra.runners.ParallelRunner object at 0x7f00>"
     )
     assert "10.0 s, 2 nodes, ParallelRunner\n" in text
     assert "clean 2.0, train 6.0" in text
-    assert "2 processes, 30% busy" in text
+    assert "2 processes, 40% of their time in nodes" in text
     assert "1,236 MB in the largest process" in text
 
 

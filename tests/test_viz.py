@@ -31,7 +31,5 @@ def test_layers_are_in_order_and_every_stage_is_a_box():
         *("raw", "intermediate", "primary", "feature"),
         *("model_input", "models", "model_output", "reporting"),
     ]
-    assert drawn["boxes"] == sorted(
-        ["collect", "clean", "explore", "split", "train"]
-        + ["evaluate", "deploy", "forecast", "monitor", "report"]
-    )
+    stages = "collect clean explore split train evaluate deploy forecast monitor report"
+    assert drawn["boxes"] == sorted(stages.split())

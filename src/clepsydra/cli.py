@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 import functools
+import re
 from collections.abc import Callable
 from typing import Any
 
 import click
+from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
 from kedro.io import DatasetError
 from kedro.validation import ParameterValidationError
+from yaml.parser import ParserError
 
 from clepsydra.errors import ClepsydraError
 
@@ -30,10 +33,25 @@ def _readable_errors(callback: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
             return callback(*args, **kwargs)
-        except (ClepsydraError, ParameterValidationError, DatasetError) as error:
+        except ParameterValidationError as error:
+            raise click.ClickException(_tidy(str(error))) from error
+        except (ClepsydraError, DatasetError, MissingConfigException, ParserError) as error:
             raise click.ClickException(str(error)) from error
 
     return wrapper
+
+
+def _tidy(message: str) -> str:
+    """Pydantic's report of a wrong parameter without its footnotes."""
+    lines = (
+        re.sub(r" \[type=.*?\]$|Value error, ", "", line)
+        for line in message.splitlines()
+        if "errors.pydantic.dev" not in line
+    )
+    return "\n".join(
+        line.replace("Extra inputs are not permitted", "unknown key; take it out or correct it")
+        for line in lines
+    )
 
 
 def _default_to_parallel(command: click.Command) -> click.Command:

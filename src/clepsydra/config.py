@@ -85,6 +85,7 @@ class SourceConfig(_Strict):
     package: str | None = Field(None, description="installed package that ships the files")
     separator: str = ","
     encoding: str = "utf-8"
+    decimal: Literal[".", ","] = Field(".", description="the decimal mark of numbers")
     missing: list[str] = Field(["", "NA", "NaN", "null"], description="cells that mean 'no value'")
     layout: Literal["long", "wide"] = Field("long", description="wide: one column per series")
     time: str | dict[Part, str] | None = Field(
@@ -96,6 +97,11 @@ class SourceConfig(_Strict):
     value: str | None = Field(None, description="the value column; none means: count the rows")
     aggregate: Literal["count", "sum", "mean", "last"] = Field(
         "mean", description="how rows that share a series and a grid step become one value"
+    )
+    unique: list[str] = Field(
+        default_factory=list,
+        description="columns that no two rows share; later rows that do are duplicates. Rows to "
+        "be counted, summed or the last of which is taken may share a time without being so",
     )
     require: dict[str, str] = Field(
         default_factory=dict,
@@ -127,6 +133,17 @@ class SourceConfig(_Strict):
             raise ValueError("'aggregate: count' goes with no 'value', and any other with one")
         if isinstance(self.time, dict) and "year" not in self.time:
             raise ValueError("'time' in parts needs at least 'year', the column of the year")
+        idle = {
+            "require": self.require and self.aggregate != "count",
+            "unique": self.unique and (self.role != "target" or self.layout == "wide"),
+            "columns": self.columns and self.role == "target" and self.layout == "long",
+            "join": self.join and self.role == "target",
+            "aggregate: count": self.aggregate == "count" and self.role != "target",
+            "time_format": self.time_format and not isinstance(self.time, str),
+        }
+        for key, is_set in idle.items():
+            if is_set:
+                raise ValueError(f"'{key}' has no effect on this source: take it out")
         if self.known == "in_advance" and self.role != "covariate":
             raise ValueError("'known: in_advance' is for covariate sources")
         return self
@@ -163,6 +180,7 @@ class SourceConfig(_Strict):
             *self.time_columns,
             *self.id_columns,
             *([self.value] if self.value else []),
+            *self.unique,
             *self.require,
             *self.renames,
             *self.join_on.values(),
@@ -236,6 +254,15 @@ class TaskConfig(_Strict):
         if min(value) < 1:
             raise ValueError("a season has at least 1 step")
         return sorted(set(value))
+
+    @model_validator(mode="after")
+    def _days_fit_the_grid(self) -> TaskConfig:
+        in_days = any(isinstance(span, str) for span in (self.horizon, self.gap))
+        if in_days and not shorter_than_a_day(self.freq) and self.freq != "D":
+            raise ValueError(
+                f"'horizon' and 'gap' in days do not fit steps of {self.freq}: count steps instead"
+            )
+        return self
 
     @property
     def wall_clock(self) -> str:

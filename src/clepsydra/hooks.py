@@ -22,15 +22,15 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from threadpoolctl import threadpool_limits
 
-from clepsydra.datasets.forecast_store import RUN_ID_VARIABLE
+from clepsydra.config import parse_as_of
+from clepsydra.environment import EVENTS_VARIABLE, PARENT_RUN_VARIABLE, RUN_ID_VARIABLE
+from clepsydra.errors import ConfigError
 from clepsydra.profile import profile_table, usage
 from clepsydra.structure import follow
 from clepsydra.summary import format_summary
 
 __all__ = ["LineHooks"]
 
-_PARENT_RUN_VARIABLE = "CLEPSYDRA_PARENT_RUN"
-_EVENTS_VARIABLE = "CLEPSYDRA_EVENTS"
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -48,11 +48,14 @@ class LineHooks:
         follow(context.config_loader["parameters"])
 
     @hook_impl
-    def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
-        os.environ[RUN_ID_VARIABLE] = os.environ.get(_PARENT_RUN_VARIABLE) or run_params["run_id"]
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any
+    ) -> None:
+        _check_clock(pipeline, catalog)
+        os.environ[RUN_ID_VARIABLE] = os.environ.get(PARENT_RUN_VARIABLE) or run_params["run_id"]
         handle, path = tempfile.mkstemp(prefix="clepsydra-events-", suffix=".jsonl")
         os.close(handle)
-        os.environ[_EVENTS_VARIABLE] = path
+        os.environ[EVENTS_VARIABLE] = path
         self._run_started = time.time()
 
     @hook_impl
@@ -66,7 +69,7 @@ class LineHooks:
     @hook_impl
     def after_dataset_saved(self, node: Node) -> None:
         self._saved[node.name] = self._saved.get(node.name, 0) + 1
-        path = os.environ.get(_EVENTS_VARIABLE)
+        path = os.environ.get(EVENTS_VARIABLE)
         if self._saved[node.name] < len(node.outputs) or not path:
             return
         start = self._starts.pop(node.name, None)
@@ -89,14 +92,17 @@ class LineHooks:
                 run_summary = catalog.load("run_summary")
             except DatasetError as error:
                 _LOGGER.warning("The summary of the run cannot be read: %s", error)
-        print(format_summary(run_summary, profile, wall, run_params.get("runner", "")), flush=True)
+        lines = format_summary(run_summary, profile, wall, run_params.get("runner", ""))
+        print(lines, flush=True)
+        if run_summary:
+            print(_where_to_look(catalog), flush=True)
 
     @hook_impl
     def on_pipeline_error(self) -> None:
         self._take_events()
 
     def _take_events(self) -> list[dict[str, Any]]:
-        path = Path(os.environ.pop(_EVENTS_VARIABLE, ""))
+        path = Path(os.environ.pop(EVENTS_VARIABLE, ""))
         if not path.is_file():
             return []
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -106,8 +112,38 @@ class LineHooks:
 
 def _with_earlier_stages(profile: pd.DataFrame, catalog: Any) -> pd.DataFrame:
     """Add the nodes that other sessions of the same orchestrated run have run."""
-    if _PARENT_RUN_VARIABLE not in os.environ or not catalog.exists("run_profile"):
+    if PARENT_RUN_VARIABLE not in os.environ or not catalog.exists("run_profile"):
         return profile
     earlier = catalog.load("run_profile")
     same_run = earlier["run_id"].isin(profile["run_id"]) & ~earlier["node"].isin(profile["node"])
     return pd.concat([earlier[same_run], profile], ignore_index=True)
+
+
+def _check_clock(pipeline: Pipeline, catalog: Any) -> None:
+    """Refuse to run later stages on the data of another day.
+
+    `as_of` enters the data in the first stages only. A later one run by itself would publish one
+    day's forecasts under another's name.
+    """
+    if not {"clock", "panel", "windows"} & pipeline.inputs() or not catalog.exists("clock"):
+        return
+    as_of, known = parse_as_of(catalog.load("params:as_of")), catalog.load("clock")["as_of"]
+    if as_of is not None and as_of.isoformat() != known:
+        raise ConfigError(
+            f"this run is as of {as_of}, but the data at hand are those of {known}: run the first "
+            f"stages again ('collect' and 'clean'), or add --params as_of={known}"
+        )
+
+
+def _where_to_look(catalog: Any) -> str:
+    lines = ["Where to look:"]
+    for name, what in {
+        "report_page": "the run on one page; open it in a browser",
+        "forecasts": "the published forecasts, table 'forecasts' (SQLite)",
+        "quarantine": "rejected rows, with file, line and reason",
+    }.items():
+        path = getattr(catalog[name], "_filepath", None)
+        if path:
+            path = os.path.relpath(str(path)) if Path(str(path)).exists() else path
+            lines.append(f"  {path}  {what}")
+    return "\n".join(lines)

@@ -59,7 +59,7 @@ def parallel_efficiency(profile: pd.DataFrame, wall: float) -> tuple[int, float]
         wall: seconds the run took.
 
     Returns:
-        Processes, and CPU seconds in nodes over processes times wall seconds.
+        Processes, and seconds in nodes over processes times wall seconds.
     """
     processes = max(int(profile["pid"].nunique()), 1)
-    return processes, float(profile["cpu_seconds"].sum()) / (processes * wall) if wall else 0.0
+    return processes, float(profile["seconds"].sum()) / (processes * wall) if wall else 0.0

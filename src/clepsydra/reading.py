@@ -14,7 +14,7 @@ import pandas as pd
 from clepsydra.config import Part, SourceConfig
 from clepsydra.errors import SourceError
 
-__all__ = ["find_files", "local_times", "read_text"]
+__all__ = ["find_files", "local_times", "read_text", "utc_instants"]
 
 # A time of day that ends in Z, +02, +0200 or +02:00.
 _OFFSET = r"\d\d:\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)$"
@@ -119,14 +119,27 @@ def local_times(frame: pd.DataFrame, source: SourceConfig) -> pd.Series:
     Returns:
         `[N]` naive timestamps. Text that carries an offset or `Z` is converted to `timezone`.
     """
+    naive, instants = _read_times(frame, source)
+    local = instants.dt.tz_convert(source.timezone).dt.tz_localize(None)
+    return local.where(instants.notna(), naive)
+
+
+def utc_instants(frame: pd.DataFrame, source: SourceConfig) -> pd.Series:
+    """The naive UTC time of the rows whose text carries an offset or `Z`; `NaT` for all others."""
+    return _read_times(frame, source)[1].dt.tz_localize(None)
+
+
+def _read_times(frame: pd.DataFrame, source: SourceConfig) -> tuple[pd.Series, pd.Series]:
+    """Naive times of the rows without an offset, and aware ones of the rows with one."""
+    never = pd.Series(pd.NaT, index=frame.index, dtype="datetime64[ns, UTC]")
     if isinstance(source.time, dict):
-        return _from_parts(frame, source.time)
-    text = frame[source.time_columns[0]]
-    if source.time_format:
-        return _naive(pd.to_datetime(text, format=source.time_format, errors="coerce"), source)
-    times = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
-    has_offset = text.str.contains(_OFFSET, regex=True)
-    return _naive(times, source).where(has_offset, times.dt.tz_localize(None))
+        return _from_parts(frame, source.time), never
+    text, style = frame[source.time_columns[0]], source.time_format
+    if style and "%z" not in style:
+        return pd.to_datetime(text, format=style, errors="coerce"), never
+    times = pd.to_datetime(text, format=style or "ISO8601", errors="coerce", utc=True)
+    has_offset = text.str.contains(_OFFSET, regex=True) | bool(style)
+    return times.dt.tz_localize(None).where(~has_offset), times.where(has_offset)
 
 
 def _from_parts(frame: pd.DataFrame, columns: dict[Part, str]) -> pd.Series:
@@ -136,9 +149,3 @@ def _from_parts(frame: pd.DataFrame, columns: dict[Part, str]) -> pd.Series:
         low, high = _RANGES[part]
         parts[part] = values.where((values % 1 == 0) & (values >= low) & (values <= high))
     return pd.to_datetime(parts, errors="coerce")
-
-
-def _naive(times: pd.Series, source: SourceConfig) -> pd.Series:
-    if times.dt.tz is None:
-        return times
-    return times.dt.tz_convert(source.timezone).dt.tz_localize(None)

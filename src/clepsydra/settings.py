@@ -3,7 +3,7 @@
 import os
 import warnings
 
-from clepsydra.threads import ONE_THREAD
+from clepsydra.environment import ONE_THREAD
 
 # One thread a process, set before any numerical library starts its own pool.
 for _variable, _value in ONE_THREAD.items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,24 @@ class Structure:
         return cls(n_shards, tuple(global_models(models)))
 
 
+_KEYS = {
+    *("as_of", "n_shards", "project_path", "sources", "task", "calendar", "windows"),
+    *("models", "evaluate", "deploy", "monitor"),
+}
 _followed: Structure | None = None
 
 
 def follow(parameters: dict[str, Any]) -> None:
-    """Use this session's parameters, and register the pipelines again if their shape changed."""
+    """Use this session's parameters, and register the pipelines again if their shape changed.
+
+    Raises:
+        ConfigError: a top-level parameter that nothing reads, such as a misspelt one.
+    """
     global _followed
+    for key in sorted(set(parameters) - _KEYS):
+        near = get_close_matches(key, _KEYS, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(sorted(_KEYS))}"
+        raise ConfigError(f"unknown parameter '{key}': {hint}")
     structure = Structure.read(parameters)
     if structure != _followed:
         _followed = structure

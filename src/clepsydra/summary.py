@@ -43,10 +43,11 @@ def _results(found: dict[str, Any]) -> list[str]:
         ),
         _line("champions", champions),
         _line("accuracy", _accuracy(verdict)),
+        *_absolute_error(verdict),
         _line(
             "",
             f"on {verdict['report_windows']} windows from {verdict['first_report_target']}, "
-            f"later than all that chose them",
+            f"after all that chose them was known",
         ),
     ]
     without = verdict["series_with_zero_scale"] + verdict["series_without_scale"]
@@ -109,6 +110,16 @@ def _accuracy(verdict: dict[str, Any]) -> str:
     )
 
 
+def _absolute_error(verdict: dict[str, Any]) -> list[str]:
+    """In units of the data, beside a MASE: series that hardly change have very large MASEs."""
+    champion, reference = verdict["champion_mae"], verdict["reference_mae"]
+    if verdict["champion_mase"] is None or champion is None or not reference:
+        return []
+    change = champion / reference - 1
+    text = f"MAE {champion:.3f}, {reference:.3f}: {abs(change):.1%} "
+    return [_line("", text + ("lower" if change <= 0 else "HIGHER"))]
+
+
 def _costs(profile: pd.DataFrame, wall: float, runner: str) -> list[str]:
     if profile.empty:
         return [_line("time", f"{wall:.1f} s; no node was timed")]
@@ -124,7 +135,7 @@ def _costs(profile: pd.DataFrame, wall: float, runner: str) -> list[str]:
         text = ", ".join(parts[start : start + 5])
         lines.append(_line("stages, s" if start == 0 else "", text))
     lines += [
-        _line("parallel", f"{processes} processes, {efficiency:.0%} busy"),
+        _line("parallel", f"{processes} processes, {efficiency:.0%} of their time in nodes"),
         _line("memory", f"{profile['peak_mb'].max():,.0f} MB in the largest process"),
     ]
     return lines

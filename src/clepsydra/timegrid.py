@@ -59,6 +59,11 @@ def localize(
         summer = (group.cumcount() == 0) & (group.transform("size") > 1)
         resolved = at.dt.tz_localize(timezone, ambiguous=summer.to_numpy(), nonexistent="NaT")
         notes[odd] = np.where(resolved.isna(), "nonexistent", "ambiguous")
+        # A midnight that is skipped is a date: the day begins when the clocks have moved.
+        dates = resolved.isna() & (at == at.dt.normalize())
+        shifted = at.dt.tz_localize(timezone, ambiguous=True, nonexistent="shift_forward")
+        resolved = resolved.where(~dates, shifted)
+        notes[at.index[dates]] = ""
         aware = aware.where(~odd, resolved.reindex(aware.index))
     return aware.dt.tz_convert("UTC").dt.tz_localize(None), notes
 

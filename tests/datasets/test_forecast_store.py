@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 from kedro.io import DatasetError
 
-from clepsydra.datasets.forecast_store import RUN_ID_VARIABLE, ForecastStoreDataset
+from clepsydra.datasets.forecast_store import ForecastStoreDataset
+from clepsydra.environment import RUN_ID_VARIABLE
 
 MONDAY, TUESDAY = pd.to_datetime(["2013-07-01 04:00", "2013-07-02 04:00"])
 

@@ -150,7 +150,7 @@ def test_the_manifest_names_every_file_with_its_size_and_hashes(
         frame = pd.read_parquet(tmp_path / "raw" / row.path)
         assert hashlib.sha256(data).hexdigest() == row.sha256
         assert len(data) == row.bytes
-        assert fingerprint(frame) == row.content
+        assert fingerprint(frame.drop(columns=["_file", "_line"])) == row.content
         assert row.content.startswith(Path(row.path).stem.rsplit("-", 1)[1])
         assert (len(frame), ",".join(frame.columns)) == (row.rows, row.columns)
 

@@ -15,8 +15,7 @@ from clepsydra.models.base import build_models, global_models, local_models
 from clepsydra.pipelines.split.nodes import make_windows
 from clepsydra.pipelines.train.nodes import (
     assemble_backtests,
-    backtest_global_model,
-    backtest_local_models,
+    backtest_models,
     without_past_only,
 )
 from clepsydra.timegrid import add_span, grid
@@ -47,8 +46,8 @@ def run_all(real: dict[str, Any], panel: pd.DataFrame) -> pd.DataFrame:
     models, task = project_models(), real["task"]
     common = (real["future"], real["windows"], real["sources"], task, models, real["config"])
     with threadpool_limits(1):  # more threads only wait for each other on so little data
-        local, *_ = backtest_local_models(panel, *common)
-        others = [backtest_global_model(panel, *common, name)[0] for name in global_models(models)]
+        local, *_ = backtest_models(panel, *common)
+        others = [backtest_models(panel, *common, name)[0] for name in global_models(models)]
     return assemble_backtests(panel, local, real["windows"], task, models, *others)
 
 

@@ -62,6 +62,9 @@ def test_quantiles_are_finite_sorted_and_not_below_the_minimum(
 def test_every_group_of_forecasts_is_large_enough(past: list[tuple[int, float]]) -> None:
     table = pd.DataFrame(past, columns=["y_hat", "y"]).assign(unique_id="a", model="m")
     lowers = calibrate(table).query("unique_id == 'a'")["lower"]
+    if len(table) < 20:
+        assert lowers.empty
+        return
     assert lowers.iloc[0] == -np.inf
     assert lowers.is_monotonic_increasing
     assert 1 <= len(lowers) <= 4
@@ -90,10 +93,11 @@ def test_small_forecasts_do_not_borrow_the_spread_of_large_ones() -> None:
 
 
 def test_a_series_without_residuals_uses_those_of_its_model_and_a_model_without_has_none() -> None:
-    calibration = calibrate(residuals(np.zeros(50), np.linspace(-1, 1, 50)))
-    new_series = add_quantiles(points(np.array([5.0]), "new"), calibration, make_task())
-    np.testing.assert_allclose(new_series["q0.5"], 5.0, atol=1e-9)
-    assert new_series["q0.975"][0] > 5.9
+    """In proportion: residuals of 10 % on series of level 10 are residuals of 10 % of 500."""
+    calibration = calibrate(residuals(np.full(50, 10.0), np.linspace(-1, 1, 50)))
+    new_series = add_quantiles(points(np.array([500.0]), "new"), calibration, make_task())
+    np.testing.assert_allclose(new_series["q0.5"], 500.0, atol=1e-9)
+    assert 545 < new_series["q0.975"][0] < 550
     new_model = add_quantiles(points(np.array([5.0]), "a", "other"), calibration, make_task())
     assert new_model[QUANTILES].isna().all(axis=None)
 
@@ -149,9 +153,11 @@ def test_only_windows_that_ended_by_the_cutoff_are_learnt_from(gap_hours: int) -
         differs = (moved[QUANTILES].ne(found[QUANTILES]) & found[QUANTILES].notna()).any(axis=1)
         affected = set(found.loc[differs, "cutoff"])
         known_from = {
-            later.cutoff for later in table.itertuples() if later.cutoff >= window.target_end
+            later.cutoff
+            for later in table.itertuples()
+            # The end is exclusive: at the cutoff an hour before it the last step is known.
+            if later.cutoff >= window.target_end - pd.Timedelta("1h")
         }
-        # The last step of a window is known an hour before the window's exclusive end.
         assert affected <= known_from, f"window {number} changed windows that did not know it"
         assert affected == known_from
 
@@ -162,4 +168,4 @@ def test_the_first_windows_have_nothing_to_learn_from_and_no_row_is_lost() -> No
     found = rolling_quantiles(rows, table, make_task())
     assert len(found) == len(rows)
     missing = found.groupby("cutoff")["q0.5"].agg(lambda column: column.isna().all())
-    assert missing.tolist() == [True, True, True, False, False]
+    assert missing.tolist() == [True, True, False, False, False]

@@ -50,7 +50,7 @@ def history(steps: int = 240, known: bool = False) -> pd.DataFrame:
             make_series("small", "2013-01-01", season),
         ],
         ignore_index=True,
-    )
+    ).drop(columns="is_imputed")
     if known:
         frame["promotion"] = (np.arange(len(frame)) % 7 == 0).astype(float)
         frame["y"] += 30 * frame["promotion"]
@@ -124,7 +124,7 @@ def test_series_of_zeros_can_be_balanced() -> None:
 def test_a_series_too_short_is_left_out_of_the_fit_and_none_at_all_is_an_error() -> None:
     one = model()
     assert one.min_history == 37
-    short = make_series("short", "2013-01-01", range(36))
+    short = make_series("short", "2013-01-01", range(36)).drop(columns="is_imputed")
     fitted = one.fit(pd.concat([history(), short], ignore_index=True))
     assert sorted(fitted.ts.uids) == ["large", "small"]
     with pytest.raises(ValueError, match="no series has the 37 steps this model needs"):

@@ -100,7 +100,6 @@ def test_stages_run_from_anywhere_and_leave_nothing_behind(found: dict[str, Any]
     assert found["early"].startswith("SourceError: as_of 1999-01-01 is before the first data")
     assert found["children"] == []
     assert found["other_day"].startswith(
-        "ConfigError: stage 'split' is to run as of 2013-12-01, but the data are those of "
-        "2013-11-30"
+        "ConfigError: this run is as of 2013-12-01, but the data at hand are those of 2013-11-30"
     )
     assert found["unknown"].startswith("ConfigError: no stage is called 'harvest': there are")

@@ -25,7 +25,7 @@ from clepsydra.pipelines.clean.nodes import (
     split_observations,
 )
 from clepsydra.pipelines.clean.parsing import join_ids, parse_covariate, parse_target
-from clepsydra.pipelines.clean.regular import fill_covariate, regularize
+from clepsydra.pipelines.clean.regular import fill_covariate, regularize, to_grid
 from clepsydra.timegrid import grid
 from helpers import NEW_YORK, make_source, make_task, store_of, text_rows
 
@@ -238,12 +238,27 @@ def test_events_that_do_not_count_leave_a_zero_and_duplicates_are_counted_once()
         {"id": "a", "time": "2013-07-01 10:00", "flight": "1", "dep": "x"},
     ]
     found, account, quarantine = parse(
-        rows, value=None, aggregate="count", require={"dep": "cancelled"}
+        rows,
+        value=None,
+        aggregate="count",
+        unique=["time", "flight"],
+        require={"dep": "cancelled"},
     )
     assert found["y"].tolist() == [1.0, 0.0]
     assert account_of(account)["excluded: cancelled"] == 1
     assert quarantine["reason"].tolist() == ["duplicate of an earlier row"]
     assert quarantine["line"].tolist() == [4]
+
+
+@pytest.mark.parametrize(("how", "total"), [("sum", 6.0), ("last", 3.0), ("count", 3.0)])
+def test_rows_that_share_a_time_are_data_where_rows_are_added_up(how: str, total: float) -> None:
+    rows = [{"id": "a", "time": "2013-07-01 10:00", "value": str(n)} for n in (1, 2, 3)]
+    changes = {"value": None} if how == "count" else {}
+    found, account, quarantine = parse(rows, aggregate=how, **changes)
+    assert quarantine.empty
+    assert account_of(account)["rows kept"] == 3
+    on_grid = to_grid(found, make_source(aggregate=how, **changes), make_task())
+    assert on_grid["y"].tolist() == [total]
 
 
 def test_a_wide_table_gives_a_series_for_every_column_or_for_those_asked_for() -> None:
@@ -406,7 +421,7 @@ def test_attributes_are_those_known_at_as_of(tmp_path: Path, as_of: str, expecte
         columns={"name": "site"},
     )
     sources = SourcesConfig(root={"load": make_source(), "sites": sites})
-    task = make_task(freq="D", season_lengths=[2])
+    task = make_task(freq="D", season_lengths=[30])
     store = attributes_store(tmp_path).load()
     observations, ids, *_, clock = clean_target(store, sources, task, as_of)
     series = build_series(observations, ids, store, sources, task, clock, 1)
@@ -418,9 +433,50 @@ def test_an_unknown_join_names_what_the_series_have(tmp_path: Path) -> None:
         role="attributes", time=None, id=None, value=None, join={"town": "code"}, columns=["name"]
     )
     sources = SourcesConfig(root={"load": make_source(), "sites": sites})
-    task = make_task(freq="D", season_lengths=[2])
+    task = make_task(freq="D", season_lengths=[30])
     with pytest.raises(SourceError, match=r"source 'sites': 'join' names \['town'\].*unique_id"):
         make_panel(attributes_store(tmp_path).load(), sources, task, "2013-08-01")
+
+
+def test_a_run_long_after_the_data_is_refused(tmp_path: Path) -> None:
+    sources = SourcesConfig(root={"load": make_source()})
+    task = make_task(freq="D", season_lengths=[7])
+    store = attributes_store(tmp_path).load()
+    assert clean_target(store, sources, task, "2013-07-15")[-1]["as_of"] == "2013-07-15"
+    with pytest.raises(SourceError, match="as_of 2014-07-15: the last data of source 'load' are"):
+        clean_target(store, sources, task, "2014-07-15")
+
+
+def test_zeros_are_not_made_up_after_the_last_day_with_a_row(tmp_path: Path) -> None:
+    """The feed is two days late: those hours were not observed, whatever `fill` says."""
+    rows = [
+        {"id": "a", "time": f"2013-07-{day:02d} {hour:02d}:00", "value": "1"}
+        for day in range(1, 4)
+        for hour in (8, 9)
+    ]
+    store = store_of(tmp_path, load=text_rows(rows)).load()
+    sources = SourcesConfig(root={"load": make_source()})
+    task = make_task(fill="zero")
+    panel = make_panel(store, sources, task, "2013-07-06")[0].set_index("ds")
+    assert panel.loc["2013-07-03", "y"].sum() == 2
+    assert not panel.loc[:"2013-07-03", "is_imputed"].any()
+    assert panel.loc["2013-07-04":, "is_imputed"].all()
+
+
+def test_a_series_whose_every_row_is_bad_is_kept_and_flagged(tmp_path: Path) -> None:
+    rows = [
+        {"id": name, "time": f"2013-07-{day:02d}", "value": value}
+        for name, value in (("good", "1"), ("bad", "1,5"))
+        for day in range(1, 15)
+    ]
+    store = store_of(tmp_path, load=text_rows(rows)).load()
+    sources = SourcesConfig(root={"load": make_source()})
+    task = make_task(freq="D", season_lengths=[7])
+    series = make_panel(store, sources, task, "2013-07-15")[1].set_index("unique_id")
+    assert series.loc["bad", "flags"] == "empty, short"
+    decimal = SourcesConfig(root={"load": make_source(decimal=",")})
+    series = make_panel(store, decimal, task, "2013-07-15")[1].set_index("unique_id")
+    assert series.loc["bad", "n_observations"] == 14
 
 
 def test_a_run_before_the_data_says_so_and_names_the_first_day(tmp_path: Path) -> None:

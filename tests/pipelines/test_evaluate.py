@@ -150,6 +150,7 @@ def test_the_clocks_change_is_no_error_of_a_timetable() -> None:
     ds = pd.date_range("2013-10-28", "2013-11-10", freq="h")
     hours = ds.tz_localize("UTC").tz_convert(NEW_YORK).hour
     panel = pd.DataFrame({"unique_id": "a", "ds": ds, "y": hours.astype(float)})
+    panel["is_imputed"] = False
     windows = pd.DataFrame({"cutoff": [ds[-1]]})
     task = make_task(timezone=NEW_YORK)
     assert seasonal_scales(panel, windows, task)["scale"].tolist() == [0.0]

@@ -110,7 +110,7 @@ def decide(**changes: Any) -> dict[str, Any]:
         "verdict": {"champion_mase": 0.5},
         **changes,
     }
-    return decide_retraining(**values, monitor=MONITOR)
+    return decide_retraining(**values, promotion={"promoted": True}, monitor=MONITOR)
 
 
 def test_without_a_reason_there_is_no_retraining() -> None:

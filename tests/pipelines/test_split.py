@@ -76,19 +76,23 @@ def test_windows_that_report_are_later_than_all_that_select(
 
 
 @pytest.mark.parametrize(
-    ("end", "hours"),
-    [((2013, 3, 13), [24, 23, 24, 24]), ((2013, 11, 6), [24, 25, 24, 24])],
-    ids=["spring", "autumn"],
+    ("end", "hours", "gaps"),
+    [
+        ((2013, 3, 13), [24, 24, 23, 24], [24, 24, 24, 24]),
+        ((2013, 3, 12), [24, 24, 24, 24], [24, 24, 24, 23]),
+        ((2013, 11, 6), [24, 24, 25, 24], [24, 24, 24, 24]),
+        ((2013, 11, 5), [24, 24, 24, 24], [24, 24, 24, 25]),
+    ],
 )
 def test_gap_and_horizon_are_local_days_when_the_clocks_change(
-    end: tuple[int, int, int], hours: list[int]
+    end: tuple[int, int, int], hours: list[int], gaps: list[int]
 ) -> None:
     task = make_task(timezone=NEW_YORK, horizon="1D", gap="1D")
     table = windows_of(midnight(2013, 1, 1), midnight(*end), task, calibrate=2, select=1, report=1)
     length = (table["target_end"] - table["target_start"]) / pd.Timedelta("1h")
     assert length.tolist() == hours
     gap = (table["target_start"] - table["cutoff"]) / pd.Timedelta("1h") - 1
-    assert gap.tolist() == [24, *hours[:-1]]
+    assert gap.tolist() == gaps
     local = table["target_start"].dt.tz_localize("UTC").dt.tz_convert(NEW_YORK)
     assert (local.dt.hour == 0).all()
 

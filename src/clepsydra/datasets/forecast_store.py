@@ -11,9 +11,10 @@ import pandas as pd
 import sqlalchemy as sa
 from kedro.io import AbstractDataset, DatasetError
 
-__all__ = ["RUN_ID_VARIABLE", "ForecastStoreDataset"]
+from clepsydra.environment import RUN_ID_VARIABLE
 
-RUN_ID_VARIABLE = "CLEPSYDRA_RUN_ID"
+__all__ = ["ForecastStoreDataset"]
+
 _TEXTS = ("unique_id", "model", "run_id")
 _TIMES = ("cutoff", "ds", "published_at")
 _KEY = ["unique_id", "cutoff", "ds", "model"]

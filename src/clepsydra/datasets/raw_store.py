@@ -23,6 +23,8 @@ from clepsydra.fingerprint import fingerprint
 
 __all__ = ["RawStore", "RawStoreDataset", "Snapshot"]
 
+# Where a row stood is kept, but a row that only moved is not a revision.
+_PLACE = ["_file", "_line"]
 _MANIFEST = "manifest.parquet"
 _COLUMNS = ["source", "day", "known_from", "path", "rows", "bytes", "sha256", "content", "columns"]
 
@@ -100,7 +102,7 @@ class RawStoreDataset(AbstractDataset[Iterable[Snapshot], RawStore]):
         added = []
         for snapshot in data:
             day = snapshot.day.isoformat() if snapshot.day else ""
-            content = fingerprint(snapshot.frame)
+            content = fingerprint(snapshot.frame.drop(columns=_PLACE, errors="ignore"))
             previous = newest.get((snapshot.source, day))
             if previous == content:
                 continue

@@ -22,6 +22,7 @@ __all__ = [
     "history_length",
     "to_wall_frame",
     "until",
+    "without_hindsight",
 ]
 
 _NOT_FEATURES = {"is_imputed"}
@@ -40,13 +41,13 @@ class BacktestResult:
         forecasts: `unique_id`, `cutoff`, `ds` (naive UTC), `model`, `y_hat`.
         failures: `unique_id`, `cutoff`, `model`, `reason`: forecasts that are the fallback's.
         costs: `model`, `fit_seconds`, `predict_seconds`, `windows`, `series`.
-        states: model to what it learnt from all the history.
+        states: model to what it learnt from all the history, and why it learnt nothing if so.
     """
 
     forecasts: pd.DataFrame
     failures: pd.DataFrame
     costs: pd.DataFrame
-    states: dict[str, Any] = field(default_factory=dict)
+    states: dict[str, tuple[Any, str | None]] = field(default_factory=dict)
 
 
 def backtest(
@@ -66,7 +67,8 @@ def backtest(
     Args:
         models: name to model.
         specs: their descriptions; `max_history` is read here.
-        panel: `unique_id`, `ds`, `y`, then columns known in advance; no past-only column.
+        panel: `unique_id`, `ds`, `y`, `is_imputed`, then columns known in advance; no past-only
+            column.
         future: the same columns without `y`, for the steps after the panel.
         windows: `cutoff`, `target_start`, `target_end` (exclusive), oldest first.
         task: grid, season and clock.
@@ -77,7 +79,7 @@ def backtest(
             _concat([], _POINTS), _concat([], _FAILURES), pd.DataFrame(columns=_COSTS)
         )
     known = [c for c in panel.columns if c not in {"unique_id", "ds", "y", *_NOT_FEATURES}]
-    panel = panel[["unique_id", "ds", "y", *known]]
+    panel = without_hindsight(panel)[["unique_id", "ds", "y", *known]]
     everything = pd.concat([panel, future[["unique_id", "ds", *known]]], ignore_index=True)
     everything = everything.sort_values(["unique_id", "ds"], ignore_index=True)
     forecasts, failures, costs, states = [], [], [], {}
@@ -102,7 +104,8 @@ def backtest(
             forecasts.append(rows.assign(cutoff=window.cutoff, model=name))
             failures.append(reasons.assign(cutoff=window.cutoff, model=name))
         last = to_wall_frame(until(panel, panel["ds"].max(), longest), task)
-        states[name], _, seconds = _fit(model, last)
+        state, problem, seconds = _fit(model, last)
+        states[name] = (state, problem)
         fit_seconds += seconds
         costs.append(
             (name, fit_seconds, predict_seconds, len(windows), panel["unique_id"].nunique())
@@ -202,6 +205,18 @@ def to_wall_frame(frame: pd.DataFrame, task: TaskConfig) -> pd.DataFrame:
     values = filled.columns.difference(["unique_id", "ds"])
     filled[values] = filled.groupby("unique_id")[list(values)].ffill()
     return filled.astype(wall.dtypes.to_dict())
+
+
+def without_hindsight(panel: pd.DataFrame) -> pd.DataFrame:
+    """The panel with imputed values that know nothing of what came after them.
+
+    A gap that was interpolated carries the value at its far end, which a forecast made within the
+    gap could not know. Here it carries the last value before it.
+    """
+    if "is_imputed" not in panel or not panel["is_imputed"].any():
+        return panel
+    observed = panel["y"].where(~panel["is_imputed"])
+    return panel.assign(y=observed.groupby(panel["unique_id"]).ffill())
 
 
 def _ahead(wall_future: pd.DataFrame, last: pd.Timestamp, task: TaskConfig) -> pd.DataFrame:

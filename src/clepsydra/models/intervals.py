@@ -1,23 +1,29 @@
-"""Quantiles from backtest residuals: conformal, per series and model, by level of the forecast.
+"""Quantiles from backtest residuals, per series and model, by level of the forecast.
 
+They are the empirical quantiles of signed residuals, so that intervals need not be symmetric.
 Residuals of one series and model are grouped by the size of the forecast they belong to, so that
-the certain zeros of the night do not narrow the intervals of the rush hour. This is the Mondrian
-form of split conformal prediction (Vovk, Gammerman and Shafer, Algorithmic Learning in a Random
-World, 2005, section 4.5), with signed residuals so that intervals need not be symmetric.
+the certain zeros of the night do not narrow the intervals of the rush hour. This is split conformal
+prediction in its Mondrian form (Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World,
+2005, section 4.5), without its correction for few residuals: where a series has few of its own, the
+model's residuals on all series are used instead, in proportion to the series' level.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from clepsydra.config import TaskConfig
+from clepsydra.timegrid import add_span
 
 __all__ = ["LEVELS", "add_quantiles", "calibrate", "quantile_columns", "rolling_quantiles"]
 
 LEVELS = [0.025, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.975]
 _MAX_BINS = 4
 _FEWEST_RESIDUALS = 20
+_LOWEST_LEVEL = 0.02
 
 
 def quantile_columns() -> list[str]:
@@ -32,22 +38,29 @@ def calibrate(residuals: pd.DataFrame) -> pd.DataFrame:
         residuals: `unique_id`, `model`, `y_hat`, `y`, of past windows.
 
     Returns:
-        `unique_id`, `model`, `lower` (least forecast the row is for) and the quantile columns,
-        which are residuals. A series and model has one row at `lower` = -inf and up to three more.
-        Each model also has rows with an empty `unique_id`, pooled over its series: they serve
-        series that have no residual of their own.
+        `unique_id`, `model`, `lower` (least forecast the row is for), `floor` and the quantile
+        columns. A series and model with residuals enough has one row at `lower` = -inf and up to
+        three more, in units of the series. Each model also has a row with an empty `unique_id`,
+        pooled over its series, in units of a series' level (the mean size of its forecasts, at
+        least `floor`).
     """
     known = residuals.dropna(subset=["y", "y_hat"])
-    rows = []
-    for by in (["unique_id", "model"], ["model"]):
-        for key, group in known.groupby(by, sort=True):
-            unique_id, model = key if len(by) == 2 else ("", key[0])
-            y_hat = group["y_hat"].to_numpy()
-            residual = group["y"].to_numpy() - y_hat
-            for lower, inside in _bins(y_hat):
-                values = np.quantile(residual[inside], LEVELS)
-                rows.append((unique_id, model, lower, *values))
-    return pd.DataFrame(rows, columns=["unique_id", "model", "lower", *quantile_columns()])
+    rows: list[tuple[Any, ...]] = []
+    for (unique_id, model), group in known.groupby(["unique_id", "model"], sort=True):
+        y_hat = group["y_hat"].to_numpy()
+        residual = group["y"].to_numpy() - y_hat
+        if len(residual) < _FEWEST_RESIDUALS:
+            continue
+        for lower, inside in _bins(y_hat):
+            values = np.quantile(residual[inside], LEVELS)
+            rows.append((unique_id, model, lower, np.nan, *values))
+    for model, group in known.groupby("model", sort=True):
+        size = float(group[["y", "y_hat"]].abs().max(axis=1).mean())
+        floor = _LOWEST_LEVEL * size or 1.0
+        level = group["y_hat"].abs().groupby(group["unique_id"]).transform("mean")
+        relative = (group["y"] - group["y_hat"]) / level.clip(lower=floor)
+        rows.append(("", model, -np.inf, floor, *np.quantile(relative, LEVELS)))
+    return pd.DataFrame(rows, columns=["unique_id", "model", "lower", "floor", *quantile_columns()])
 
 
 def add_quantiles(
@@ -69,11 +82,14 @@ def add_quantiles(
     found = np.full((len(out), len(columns)), np.nan)
     tables = dict(iter(calibration.groupby(["unique_id", "model"])))
     for (unique_id, model), index in out.groupby(["unique_id", "model"]).indices.items():
-        table = tables.get((unique_id, model), tables.get(("", model)))
-        if table is None:
-            continue
-        place = np.searchsorted(table["lower"].to_numpy(), out["y_hat"].to_numpy()[index], "right")
-        found[index] = table[columns].to_numpy()[np.maximum(place - 1, 0)]
+        y_hat = out["y_hat"].to_numpy()[index]
+        own, pooled = tables.get((unique_id, model)), tables.get(("", model))
+        if own is not None:
+            place = np.searchsorted(own["lower"].to_numpy(), y_hat, "right")
+            found[index] = own[columns].to_numpy()[np.maximum(place - 1, 0)]
+        elif pooled is not None:
+            level = max(float(np.abs(y_hat).mean()), float(pooled["floor"].iloc[0]))
+            found[index] = level * pooled[columns].to_numpy()
     values = np.sort(out[["y_hat"]].to_numpy() + found, axis=1)
     if task.minimum is not None:
         values = np.maximum(values, task.minimum)
@@ -99,7 +115,8 @@ def rolling_quantiles(
     frames = []
     for window in windows.itertuples():
         rows = backtests[backtests["cutoff"] == window.cutoff]
-        known = backtests[ended <= window.cutoff]
+        origin = add_span(window.cutoff, 1, task.freq, task.timezone)
+        known = backtests[ended <= origin]
         frames.append(add_quantiles(rows, calibrate(known), task))
     return pd.concat(frames, ignore_index=True)
 

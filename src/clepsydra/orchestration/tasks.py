@@ -10,22 +10,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from clepsydra.environment import PARENT_RUN_VARIABLE
 from clepsydra.errors import ConfigError
 
-if TYPE_CHECKING:
-    from kedro.framework.context import KedroContext
+__all__ = ["CONF_SOURCE_VARIABLE", "run_stage"]
 
-__all__ = ["CONF_SOURCE_VARIABLE", "PARENT_RUN_VARIABLE", "run_stage"]
-
-PARENT_RUN_VARIABLE = "CLEPSYDRA_PARENT_RUN"
 CONF_SOURCE_VARIABLE = "CLEPSYDRA_CONF_SOURCE"
 
 # `clepsydra.structure` knows it too, but importing that imports Kedro, too early for the logging.
 _PROJECT_PATH = Path(__file__).resolve().parents[3]
 _LOGGING_CONFIG = _PROJECT_PATH / "conf" / "airflow_logging.yml"
-_CLOCK_STAGE = "clean"
 
 
 def run_stage(stage: str, as_of: str | None, run_id: str) -> dict[str, Any]:
@@ -66,10 +62,7 @@ def run_stage(stage: str, as_of: str | None, run_id: str) -> dict[str, Any]:
         runtime_params={"as_of": as_of} if as_of else None,
     )
     with _environment(PARENT_RUN_VARIABLE, run_id), session:
-        context = session.load_context()
-        resolved = str(context.params["as_of"])
-        if STAGES.index(stage) > STAGES.index(_CLOCK_STAGE):
-            _check_clock(context, stage, resolved)
+        resolved = str(session.load_context().params["as_of"])
         runner = ParallelRunner()
         try:
             session.run(pipeline_names=[stage], runner=runner)
@@ -82,18 +75,6 @@ def run_stage(stage: str, as_of: str | None, run_id: str) -> dict[str, Any]:
         "nodes": len(pipelines[stage].nodes),
         "seconds": round(time.monotonic() - started, 1),
     }
-
-
-def _check_clock(context: KedroContext, stage: str, as_of: str) -> None:
-    # The day enters the data in the first stages only. A later stage of another run (an old task
-    # cleared, two days at once) would publish one day's forecasts under the other's name.
-    known = context.catalog.load("clock")["as_of"]
-    if as_of not in (known, "latest"):
-        raise ConfigError(
-            f"stage '{stage}' is to run as of {as_of}, but the data are those of {known}: "
-            f"another run has used this data folder since. Run the line again from its first "
-            f"stage, one day at a time"
-        )
 
 
 @contextmanager

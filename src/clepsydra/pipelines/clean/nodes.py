@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import logging
+
 import pandas as pd
 
 from clepsydra.calendars import calendar_columns
 from clepsydra.config import CalendarConfig, SourceConfig, SourcesConfig, TaskConfig, parse_as_of
 from clepsydra.datasets.raw_store import RawStore
 from clepsydra.errors import PanelError, SourceError
-from clepsydra.pipelines.clean.parsing import join_ids, parse_covariate, parse_target
-from clepsydra.pipelines.clean.regular import fill_covariate, regularize, to_grid
+from clepsydra.pipelines.clean.parsing import join_ids, parse_covariate, parse_target, series_ids
+from clepsydra.pipelines.clean.regular import (
+    covariates_to_grid,
+    fill_covariate,
+    regularize,
+    to_grid,
+)
 from clepsydra.sharding import shard_of
-from clepsydra.timegrid import add_span, grid, local_day_start, period_start, snap
+from clepsydra.timegrid import add_span, grid, local_day_start, period_start, snap, to_wall
 
 __all__ = [
     "build_panel",
@@ -22,6 +30,10 @@ __all__ = [
     "split_observations",
 ]
 
+_LOGGER = logging.getLogger(__name__)
+_MANY_REJECTED = 0.1
+_LONGEST_SILENCE = pd.Timedelta(days=14)
+
 
 def clean_target(
     raw: RawStore, sources: SourcesConfig, task: TaskConfig, as_of: str
@@ -30,9 +42,10 @@ def clean_target(
 
     Returns:
         observations: `unique_id`, `ds`, `y` on the grid, gaps still open.
-        series_ids: `unique_id` and the id columns it is made of.
+        series_ids: every series that a row names, usable or not: `unique_id` and the id columns.
         account, quarantine: the fate of every raw row.
-        clock: `as_of`, `panel_end` (first step not known) and `cutoff` (last step known).
+        clock: `as_of`, `panel_end` (first step not known), `cutoff` (last step known), and
+            `known_until`: when the last day that has any row ended.
 
     Raises:
         SourceError: nothing is known at `as_of`, or no row is usable.
@@ -51,8 +64,9 @@ def clean_target(
         if day is None:
             last = snap(ds.iloc[[ds.argmax()]], task.freq, task.timezone).iloc[0]
             return add_span(last, 1, task.freq, task.timezone)
-        start = pd.Series([local_day_start(day, task.timezone)])
-        return snap(start, task.freq, task.timezone).iloc[0]
+        # The source's last day may end before the day does on the clock of the forecasts.
+        ends = [local_day_start(day, zone) for zone in (task.timezone, source.timezone)]
+        return snap(pd.Series([min(ends)]), task.freq, task.timezone).iloc[0]
 
     rows, account, quarantine = parse_target(
         name, source, known, lambda ds: period_start(end(ds), task.freq, task.timezone)
@@ -64,12 +78,23 @@ def clean_target(
             f"correct the source's description"
         )
     panel_end = end(rows["ds"])
+    newest = rows.loc[rows["y"].notna(), "ds"].max()
+    two_seasons_ago = add_span(panel_end, -2 * task.season_length, task.freq, task.timezone)
+    if newest < min(two_seasons_ago, panel_end - _LONGEST_SILENCE):
+        raise SourceError(
+            f"as_of {as_of}: the last data of source '{name}' are of {newest} UTC, two seasons or "
+            f"more before; correct as_of, write 'latest', or see why the source has stopped"
+        )
+    last_row = to_wall(rows["ds"].iloc[[rows["ds"].argmax()]], source.timezone).iloc[0]
+    known_until = local_day_start(last_row.date() + dt.timedelta(days=1), source.timezone)
+    today = to_wall(pd.Series([panel_end]), task.timezone).iloc[0].date()
     clock = {
-        "as_of": day.isoformat() if day else str(panel_end.date()),
+        "as_of": (day or today).isoformat(),
         "panel_end": panel_end.isoformat(),
         "cutoff": add_span(panel_end, -1, task.freq, task.timezone).isoformat(),
+        "known_until": min(panel_end, known_until).isoformat(),
     }
-    ids = rows.drop(columns=["ds", "y"]).drop_duplicates("unique_id", ignore_index=True)
+    ids = series_ids(name, source, known)
     return to_grid(rows, source, task), ids, account, quarantine, clock
 
 
@@ -79,7 +104,8 @@ def clean_covariates(
     """Type the rows of every covariate source known at `as_of`.
 
     Returns:
-        covariates: `source`, `join_key`, `ds` (naive UTC), then every covariate column.
+        covariates: `source`, `join_key`, `ds` (naive UTC, on the grid), then every covariate
+            column.
         account, quarantine: the fate of every raw row, and how many grid steps between a key's
             first and last row have none.
     """
@@ -104,6 +130,14 @@ def clean_covariates(
         }
         for (source, key), ds in covariates.groupby(["source", "join_key"])["ds"]
     ]
+    covariates = pd.concat(
+        [
+            covariates_to_grid(covariates[covariates["source"] == name], source, task)
+            for name, source in sources.of_role("covariate").items()
+            if (covariates["source"] == name).any()
+        ],
+        ignore_index=True,
+    )
     return covariates, pd.concat([accounts, pd.DataFrame(missing)], ignore_index=True), quarantines
 
 
@@ -133,8 +167,10 @@ def build_series(
     season = task.season_length
     end = pd.Timestamp(clock["panel_end"])
     rows = []
-    for unique_id, group in observations.groupby("unique_id", sort=True):
-        values = group.loc[group["y"].notna()]
+    valued = observations[observations["y"].notna()]
+    groups = dict(iter(valued.groupby("unique_id")))
+    for unique_id in series_ids["unique_id"]:
+        values = groups.get(unique_id, valued.iloc[:0])
         seen = values[values["y"] != 0] if task.fill == "zero" else values
         first = values["ds"].min()
         last = seen["ds"].max() if len(seen) else first
@@ -167,6 +203,15 @@ def build_series(
     return series
 
 
+def _check_join(name: str, source: SourceConfig, series: pd.DataFrame) -> None:
+    unknown = [key for key in source.join_on if key not in series.columns]
+    if unknown:
+        raise SourceError(
+            f"source '{name}': 'join' names {unknown}, which the series do not have; "
+            f"they have: {', '.join(series.columns)}"
+        )
+
+
 def split_observations(
     observations: pd.DataFrame, series: pd.DataFrame, n_shards: int
 ) -> list[pd.DataFrame]:
@@ -182,12 +227,7 @@ def _join_attributes(
     series: pd.DataFrame, name: str, source: SourceConfig, raw: pd.DataFrame
 ) -> pd.DataFrame:
     keys = source.join_on
-    unknown = [key for key in keys if key not in series.columns]
-    if unknown:
-        raise SourceError(
-            f"source '{name}': 'join' names {unknown}, which the series do not have; "
-            f"they have: {', '.join(series.columns)}"
-        )
+    _check_join(name, source, series)
     table = raw[[*keys.values(), *source.renames]].rename(columns=source.renames)
     table = table.drop_duplicates(list(keys.values()))
     joined = series.merge(
@@ -225,14 +265,14 @@ def build_panel(
         )
         future = panel[["unique_id", "ds"]]
     else:
-        panel = regularize(observations, end, task)
+        panel = regularize(observations, end, task, pd.Timestamp(clock["known_until"]))
         future = pd.MultiIndex.from_product(
             [members["unique_id"], ahead], names=["unique_id", "ds"]
         ).to_frame(index=False)
-    for source in sources.of_role("covariate").values():
-        panel = _with_covariates(panel, members, covariates, source)
+    for name, source in sources.of_role("covariate").items():
+        panel = _with_covariates(panel, members, covariates, name, source)
         if source.known == "in_advance":
-            future = _with_covariates(future, members, covariates, source)
+            future = _with_covariates(future, members, covariates, name, source)
     panel = pd.concat([panel, calendar_columns(panel["ds"], calendar, task.timezone)], axis=1)
     future = pd.concat([future, calendar_columns(future["ds"], calendar, task.timezone)], axis=1)
     counts = panel.groupby("unique_id")["is_imputed"].agg(["size", "sum"])
@@ -252,13 +292,16 @@ def build_panel(
 
 
 def _with_covariates(
-    frame: pd.DataFrame, members: pd.DataFrame, covariates: pd.DataFrame, source: SourceConfig
+    frame: pd.DataFrame,
+    members: pd.DataFrame,
+    covariates: pd.DataFrame,
+    name: str,
+    source: SourceConfig,
 ) -> pd.DataFrame:
     columns = list(source.renames.values())
     keys = list(source.join_on)
-    unknown = [key for key in keys if key not in members.columns]
-    if unknown:
-        raise SourceError(f"'join' names {unknown}, which the series do not have")
+    _check_join(name, source, members)
+    covariates = covariates[covariates["source"] == name]
     key_of = dict(zip(members["unique_id"], join_ids(members[keys]), strict=True))
     steps = pd.DatetimeIndex(frame["ds"].unique()).sort_values()
     tables = [
@@ -305,4 +348,15 @@ def report_quality(
     report = pd.concat([part for part in accounts if len(part)], ignore_index=True)
     rejected = [part for part in (target_quarantine, covariate_quarantine) if len(part)]
     quarantine = pd.concat(rejected or [target_quarantine], ignore_index=True)
+    rows_in = report[report["measure"] == "rows in"].groupby("source")["value"].sum()
+    for name, number in quarantine.groupby("source").size().items():
+        reason = quarantine.loc[quarantine["source"] == name, "reason"].mode()[0]
+        log = _LOGGER.warning if number > _MANY_REJECTED * rows_in[name] else _LOGGER.info
+        log(
+            "Source '%s': %d of %d rows are quarantined, most for '%s' (dataset 'quarantine')",
+            name,
+            number,
+            rows_in[name],
+            reason,
+        )
     return report.astype({"value": "int64"}), quarantine

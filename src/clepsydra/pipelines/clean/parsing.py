@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from clepsydra.config import SourceConfig
-from clepsydra.errors import PanelError
-from clepsydra.reading import local_times
+from clepsydra.errors import PanelError, SourceError
+from clepsydra.reading import local_times, utc_instants
 from clepsydra.timegrid import localize
 
-__all__ = ["Ledger", "join_ids", "parse_covariate", "parse_target"]
+__all__ = ["Ledger", "join_ids", "parse_covariate", "parse_target", "series_ids"]
 
 QUARANTINE_COLUMNS = ["source", "file", "line", "unique_id", "reason", "row"]
 ACCOUNT_COLUMNS = ["source", "unique_id", "measure", "value"]
@@ -109,22 +109,23 @@ def parse_target(
         end: from the rows' times to the first time whose grid step is not complete at `as_of`.
 
     Returns:
-        observations: `unique_id`, the id columns, `ds` (naive UTC, not yet on the grid), `y`
+        observations: `unique_id`, `ds` (naive UTC, not yet on the grid), `y`
             (missing where the row exists but does not count, as a cancelled flight).
         account: rows by series and fate.
         quarantine: rejected rows.
     """
     cells = _melt(source, raw) if source.layout == "wide" else raw.reset_index(drop=True)
     ledger, rows = Ledger(name, cells), cells.copy()
-    ids = rows[source.id_columns] if source.layout == "long" else rows[["_series"]]
+    ids = _ids(source, cells)
     rows["unique_id"] = join_ids(ids)
     ledger.count(rows["unique_id"], "rows in")
     rows = ledger.quarantine(rows, ids.isin(source.missing).any(axis=1), "no series id")
-    if source.aggregate == "count":
-        rows = ledger.quarantine(rows, _duplicated_rows(rows), "duplicate of an earlier row")
-        feeds = pd.Series(range(len(rows)), index=rows.index)
-    else:
-        feeds = rows["unique_id"]
+    if source.unique:
+        again = ledger.raw.loc[rows.index].duplicated(source.unique)
+        rows = ledger.quarantine(rows, again, "duplicate of an earlier row")
+    # Rows to be counted or summed may share a time: none of them is the repeat of another's hour.
+    shares = source.aggregate in ("count", "sum", "last")
+    feeds = pd.Series(range(len(rows)), index=rows.index) if shares else rows["unique_id"]
     rows = _time_or_quarantine(ledger, source, rows, feeds)
     if len(rows):
         rows = ledger.set_aside(rows, rows["ds"] >= end(rows["ds"]), "period not complete at as_of")
@@ -136,19 +137,39 @@ def parse_target(
         rows = rows.assign(y=rows.index.isin(kept.index).astype(float))
     else:
         value = "_value" if source.layout == "wide" else source.value
-        text = ledger.raw.loc[rows.index, value].str.strip()
-        absent = text.isin(source.missing)
-        numbers = pd.to_numeric(text.where(~absent), errors="coerce")
+        absent, numbers = _numbers(source, ledger.raw.loc[rows.index, value])
         rows = rows.assign(y=numbers)
         bad = ~absent & ~np.isfinite(numbers)
         kept = rows = ledger.quarantine(rows, bad, "not a number")
-        kept = rows = ledger.quarantine(
-            rows, rows.duplicated(["unique_id", "ds"]), "duplicate of an earlier row"
-        )
+        if not shares:
+            again = rows.duplicated(["unique_id", "ds"])
+            kept = rows = ledger.quarantine(rows, again, "duplicate of an earlier row")
         kept = ledger.set_aside(kept, kept["y"].isna(), "no value")
     account, quarantine = ledger.close(kept["unique_id"])
-    id_columns = source.id_columns if len(source.id_columns) > 1 else []
-    return rows[["unique_id", *id_columns, "ds", "y"]], account, quarantine
+    return rows[["unique_id", "ds", "y"]], account, quarantine
+
+
+def series_ids(name: str, source: SourceConfig, raw: pd.DataFrame) -> pd.DataFrame:
+    """Every series that a row of the target names, whether or not the row can be used.
+
+    Returns:
+        `unique_id` and the id columns, sorted.
+
+    Raises:
+        SourceError: two different sets of id parts make the same `unique_id`.
+    """
+    cells = _melt(source, raw) if source.layout == "wide" else raw
+    parts = _ids(source, cells).drop_duplicates()
+    parts = parts[~parts.isin(source.missing).any(axis=1)]
+    table = parts.assign(unique_id=join_ids(parts)).sort_values("unique_id", ignore_index=True)
+    same = table.loc[table["unique_id"].duplicated(keep=False), "unique_id"]
+    if len(same):
+        raise SourceError(
+            f"source '{name}': several id parts make the same series id, e.g. '{same.iloc[0]}'; "
+            f"name other columns in 'id', or fewer"
+        )
+    kept = [] if source.layout == "wide" else [c for c in source.id_columns if c != "unique_id"]
+    return table[["unique_id", *kept]]
 
 
 def parse_covariate(
@@ -167,9 +188,8 @@ def parse_covariate(
     ledger.count(rows["unique_id"], "rows in")
     rows = _time_or_quarantine(ledger, source, rows, rows["unique_id"])
     for column, new_name in source.renames.items():
-        text = ledger.raw.loc[rows.index, column].str.strip()
-        absent = text.isin(source.missing)
-        numbers = pd.to_numeric(text.where(~absent), errors="coerce").astype("float32")
+        absent, numbers = _numbers(source, ledger.raw.loc[rows.index, column])
+        numbers = numbers.astype("float32")
         ledger.count(rows.loc[absent, "unique_id"], f"missing cells: {column}")
         rows = rows.assign(**{f"_value_{new_name}": numbers})
         bad = ~absent & ~np.isfinite(numbers)
@@ -193,13 +213,25 @@ def join_ids(parts: pd.DataFrame) -> pd.Series:
     return first.str.cat([parts[name].astype(str) for name in parts.columns[1:]], sep="-")
 
 
+def _numbers(source: SourceConfig, cells: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Which cells mean 'no value', and the numbers in the others, missing where there is none."""
+    text = cells.str.strip()
+    absent = text.isin(source.missing)
+    if source.decimal != ".":
+        text = text.str.replace(source.decimal, ".", regex=False)
+    return absent, pd.to_numeric(text.where(~absent), errors="coerce")
+
+
 def _time_or_quarantine(
     ledger: Ledger, source: SourceConfig, rows: pd.DataFrame, feeds: pd.Series
 ) -> pd.DataFrame:
-    naive = local_times(rows, source)
-    rows = rows.assign(_local=naive)
-    rows = ledger.quarantine(rows, naive.isna(), "time not readable")
+    cells = ledger.raw.loc[rows.index]
+    naive, instants = local_times(cells, source), utc_instants(cells, source)
+    rows = ledger.quarantine(rows.assign(_local=naive), naive.isna(), "time not readable")
     utc, notes = localize(rows["_local"], source.timezone, feeds.reindex(rows.index))
+    # A time with an offset is an instant: no clock change makes it ambiguous.
+    instants = instants.reindex(rows.index)
+    utc, notes = instants.fillna(utc), notes.where(instants.isna(), "")
     ledger.count(rows.loc[notes == "ambiguous", "unique_id"], "clock change: repeated hour")
     rows = rows.assign(ds=utc)
     return ledger.quarantine(
@@ -207,8 +239,8 @@ def _time_or_quarantine(
     ).drop(columns="_local")
 
 
-def _duplicated_rows(rows: pd.DataFrame) -> pd.Series:
-    return rows.duplicated([column for column in rows.columns if not column.startswith("_")])
+def _ids(source: SourceConfig, cells: pd.DataFrame) -> pd.DataFrame:
+    return cells[["_series"] if source.layout == "wide" else source.id_columns]
 
 
 def _melt(source: SourceConfig, raw: pd.DataFrame) -> pd.DataFrame:

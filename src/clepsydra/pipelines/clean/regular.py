@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from clepsydra.config import SourceConfig, TaskConfig
 from clepsydra.timegrid import grid, snap
 
-__all__ = ["fill_covariate", "regularize", "to_grid"]
+__all__ = ["covariates_to_grid", "fill_covariate", "regularize", "to_grid"]
 
 _LONGEST_COVARIATE_GAP = 6
 
@@ -25,12 +27,38 @@ def to_grid(observations: pd.DataFrame, source: SourceConfig, task: TaskConfig) 
     """
     stepped = observations.assign(ds=snap(observations["ds"], task.freq, task.timezone))
     groups = stepped.groupby(["unique_id", "ds"], sort=True)["y"]
-    how = {"count": "sum", "sum": "sum", "mean": "mean", "last": "last"}[source.aggregate]
-    values = groups.sum(min_count=1) if how == "sum" else groups.agg(how)
-    return values.reset_index()
+    return _aggregate(groups, source).reset_index()
 
 
-def regularize(observed: pd.DataFrame, end: pd.Timestamp, task: TaskConfig) -> pd.DataFrame:
+def covariates_to_grid(rows: pd.DataFrame, source: SourceConfig, task: TaskConfig) -> pd.DataFrame:
+    """Aggregate a covariate source's rows that share a join key and a grid step.
+
+    Args:
+        rows: `source`, `join_key`, `ds`, and the columns, at any times.
+        source: says how values that share a step become one.
+        task: says what the grid is.
+
+    Returns:
+        The same columns, one row a join key and step.
+    """
+    stepped = rows.assign(ds=snap(rows["ds"], task.freq, task.timezone))
+    keys = ["source", "join_key", "ds"]
+    groups = stepped.groupby(keys, sort=True)[list(source.renames.values())]
+    return _aggregate(groups, source).reset_index()
+
+
+def _aggregate(groups: Any, source: SourceConfig) -> Any:
+    if source.aggregate in ("count", "sum"):
+        return groups.sum(min_count=1)
+    return groups.agg(source.aggregate)
+
+
+def regularize(
+    observed: pd.DataFrame,
+    end: pd.Timestamp,
+    task: TaskConfig,
+    known_until: pd.Timestamp | None = None,
+) -> pd.DataFrame:
     """Give every series a row for each grid step from its first observation up to `end`.
 
     Args:
@@ -38,6 +66,8 @@ def regularize(observed: pd.DataFrame, end: pd.Timestamp, task: TaskConfig) -> p
         end: first step after the panel (naive UTC).
         task: `fill` says what a step without an observation means: `zero` for counts, or
             `interpolate`, linear in between and the last value at the end.
+        known_until: when the source's last day with any row ended. Later steps were not observed:
+            they are imputed even where no row would mean zero. `end` if not given.
 
     Returns:
         `unique_id`, `ds`, `y`, `is_imputed` (the value was made here).
@@ -48,7 +78,7 @@ def regularize(observed: pd.DataFrame, end: pd.Timestamp, task: TaskConfig) -> p
         y = rows.set_index("ds")["y"].reindex(steps)
         absent = y.isna()
         if task.fill == "zero":
-            y, made = y.fillna(0.0), absent & False
+            y, made = y.fillna(0.0), absent & (steps >= (known_until or end))
         else:
             y, made = y.interpolate(limit_direction="both"), absent
         frames.append(

@@ -27,15 +27,17 @@ _WORST_RATIO = 5.0
 def seasonal_scales(panel: pd.DataFrame, windows: pd.DataFrame, task: TaskConfig) -> pd.DataFrame:
     """The denominator of MASE: mean absolute seasonal difference before the first cutoff.
 
-    On the local clock, so that the clocks' changes do not count as errors. Source: Hyndman and
+    On the local clock, so that the clocks' changes do not count as errors, and without imputed
+    values. Source: Hyndman and
     Koehler, Another look at measures of forecast accuracy (2006).
 
     Returns:
         `unique_id`, `scale`; zero for a series that repeats itself exactly, missing for one that
         has no season of history yet.
     """
-    before = panel.loc[panel["ds"] <= windows["cutoff"].min(), ["unique_id", "ds", "y"]]
-    wall = to_wall_frame(before, task)
+    before = panel[panel["ds"] <= windows["cutoff"].min()]
+    observed = before.assign(y=before["y"].where(~before["is_imputed"]))
+    wall = to_wall_frame(observed[["unique_id", "ds", "y"]], task)
     wall["scale"] = wall.groupby("unique_id")["y"].diff(task.season_length).abs()
     scales = wall.groupby("unique_id")["scale"].mean()
     ids = pd.Index(sorted(panel["unique_id"].unique()), name="unique_id")

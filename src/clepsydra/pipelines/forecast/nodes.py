@@ -7,17 +7,24 @@ from typing import Any
 import pandas as pd
 
 from clepsydra.config import ModelsConfig, SourcesConfig, TaskConfig
-from clepsydra.errors import PanelError
-from clepsydra.models.backtest import forecast, history_length, to_wall_frame, until
+from clepsydra.errors import ConfigError, PanelError
+from clepsydra.fingerprint import fingerprint
+from clepsydra.models.backtest import (
+    forecast,
+    history_length,
+    to_wall_frame,
+    until,
+    without_hindsight,
+)
 from clepsydra.models.base import build_models, combinations, local_models
 from clepsydra.models.intervals import add_quantiles, quantile_columns
 from clepsydra.pipelines.train.nodes import combine, lead_steps, without_past_only
 from clepsydra.timegrid import add_span
 
-__all__ = ["assemble_forecasts", "forecast_global_model", "forecast_local_models"]
+__all__ = ["assemble_forecasts", "forecast_models"]
 
 
-def forecast_local_models(
+def forecast_models(
     panel: pd.DataFrame,
     future: pd.DataFrame,
     fitted: dict[str, Any],
@@ -25,41 +32,23 @@ def forecast_local_models(
     sources: SourcesConfig,
     task: TaskConfig,
     models: ModelsConfig,
+    name: str | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Forecast one shard's series with the per-series models that their champions need.
+    """Forecast with what champions need: the global model `name`, or all per-series models.
 
     Returns:
         points: `unique_id`, `ds`, `model`, `y_hat`.
         failures: `unique_id`, `model`, `reason`.
+
+    Raises:
+        ConfigError: the models or the task have changed since the bundle was made.
     """
-    names = local_models(models)
-    return _forecast(names, panel, future, fitted, bundle, sources, task, models)
-
-
-def forecast_global_model(
-    panel: pd.DataFrame,
-    future: pd.DataFrame,
-    fitted: dict[str, Any],
-    bundle: dict[str, Any],
-    sources: SourcesConfig,
-    task: TaskConfig,
-    models: ModelsConfig,
-    name: str,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Forecast with the model `name` if a champion needs it; returns as the local models do."""
-    return _forecast([name], panel, future, fitted, bundle, sources, task, models)
-
-
-def _forecast(
-    names: list[str],
-    panel: pd.DataFrame,
-    future: pd.DataFrame,
-    fitted: dict[str, Any],
-    bundle: dict[str, Any],
-    sources: SourcesConfig,
-    task: TaskConfig,
-    models: ModelsConfig,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+    for key, now in (("models", models.model_dump()), ("task", task.model_dump())):
+        if bundle[key] != now:
+            raise ConfigError(
+                f"'{key}' has changed since the bundle {bundle['bundle_id']} was made; "
+                f"run 'train', 'evaluate' and 'deploy' again"
+            )
     members = combinations(models)
     ids = set(panel["unique_id"].unique())
     needed: set[str] = set()
@@ -68,14 +57,17 @@ def _forecast(
             needed.update(members.get(champion, [champion]))
     points = [_empty_points(future)]
     failures = [pd.DataFrame({"unique_id": [], "reason": [], "model": []}, dtype=object)]
-    known = without_past_only(panel, sources).drop(columns="is_imputed")
-    chosen = [name for name in names if name in needed and name in fitted]
-    for name, model in build_models(chosen, models, task, lead_steps(future)).items():
-        longest = history_length(model, models.root[name])
+    known = without_hindsight(without_past_only(panel, sources)).drop(columns="is_imputed")
+    chosen = [
+        one for one in ([name] if name else local_models(models)) if one in needed & {*fitted}
+    ]
+    for chosen_name, model in build_models(chosen, models, task, lead_steps(future, task)).items():
+        longest = history_length(model, models.root[chosen_name])
         history = to_wall_frame(until(known, panel["ds"].max(), longest), task)
-        rows, reasons = forecast(name, model, fitted[name], None, history, future, task)
-        points.append(rows.assign(model=name))
-        failures.append(reasons.assign(model=name))
+        state, problem = fitted[chosen_name]
+        rows, reasons = forecast(chosen_name, model, state, problem, history, future, task)
+        points.append(rows.assign(model=chosen_name))
+        failures.append(reasons.assign(model=chosen_name))
     return pd.concat(points, ignore_index=True), pd.concat(failures, ignore_index=True)
 
 
@@ -102,6 +94,10 @@ def assemble_forecasts(
     Raises:
         PanelError: a series that has observations would be left without a forecast.
     """
+    if fingerprint(calibration) != bundle["calibration_sha256"]:
+        raise PanelError(
+            f"the calibration is not the one of bundle {bundle['bundle_id']}; run 'deploy' again"
+        )
     table = combine(pd.concat([part for part in points if len(part)]), models, task)
     start = add_span(pd.Timestamp(clock["panel_end"]), task.gap, task.freq, task.timezone)
     champion = table["unique_id"].map(bundle["champions"])

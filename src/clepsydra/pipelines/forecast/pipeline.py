@@ -1,11 +1,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from clepsydra.binding import bind
-from clepsydra.pipelines.forecast.nodes import (
-    assemble_forecasts,
-    forecast_global_model,
-    forecast_local_models,
-)
+from clepsydra.pipelines.forecast.nodes import assemble_forecasts, forecast_models
 from clepsydra.sharding import gather, per_shard, sharded
 
 _PARAMETERS = ["params:sources", "params:task", "params:models"]
@@ -16,7 +12,7 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
     shard = Pipeline(
         [
             Node(
-                forecast_local_models,
+                forecast_models,
                 inputs=["panel", "future", "fitted", "bundle", *_PARAMETERS],
                 outputs=["next_points", "next_failures"],
                 name="forecast_local_models",
@@ -25,7 +21,7 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
     )
     across = [
         Node(
-            bind(forecast_global_model, name=name),
+            bind(forecast_models, name=name),
             inputs=["panel", "future", f"{name}.fitted", "bundle", *_PARAMETERS],
             outputs=[f"{name}.next_points", f"{name}.next_failures"],
             name=f"forecast_{name}",

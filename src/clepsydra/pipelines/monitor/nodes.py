@@ -25,7 +25,8 @@ def measure_accuracy(
         until a published forecast has come due.
     """
     earlier = forecasts[forecasts["cutoff"] < pd.Timestamp(clock["cutoff"])]
-    due = earlier.merge(panel[["unique_id", "ds", "y"]], on=["unique_id", "ds"], how="inner")
+    actuals = panel.loc[~panel["is_imputed"], ["unique_id", "ds", "y"]]
+    due = earlier.merge(actuals, on=["unique_id", "ds"], how="inner")
     if due.empty:
         return pd.DataFrame(columns=_ACCURACY_COLUMNS)
     due["error"] = (due["y_hat"] - due["y"]).abs()
@@ -89,6 +90,7 @@ def decide_retraining(
     drift: pd.DataFrame,
     freshness: pd.DataFrame,
     verdict: dict[str, Any],
+    promotion: dict[str, Any],
     monitor: MonitorConfig,
 ) -> dict[str, Any]:
     """Whether to train again, and every reason for it.
@@ -98,7 +100,7 @@ def decide_retraining(
     """
     due = accuracy["mase"].astype(float).dropna()
     realised = float(due.mean()) if len(due) else None
-    expected = verdict["champion_mase"]
+    expected = verdict["champion_mase" if promotion["promoted"] else "reference_mase"]
     drifted = float(drift["drifted"].mean()) if len(drift) else 0.0
     reasons = []
     if realised is not None and expected and realised > monitor.max_error_growth * expected:

@@ -32,7 +32,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 decide_retraining,
-                inputs=["accuracy", "drift", "freshness", "verdict", "params:monitor"],
+                inputs=["accuracy", "drift", "freshness", "verdict", "promotion", "params:monitor"],
                 outputs="retraining",
                 name="decide_retraining",
             ),

@@ -19,7 +19,7 @@ def make_windows(
     """Rolling-origin windows, as many as the history allows up to the configured number.
 
     The last target ends where the panel ends, and each earlier one a step before it. Windows that
-    report come last, so they are later than every window that was used to select.
+    report come last: what every other window is judged by was known before the first of them.
 
     Returns:
         `role` (`calibrate`, `select` or `report`), `cutoff` (last step known), `target_start`,
@@ -64,7 +64,8 @@ def _roll_back(
 ) -> pd.DataFrame:
     """Windows from the newest back, until there are enough or `first` is reached.
 
-    Where steps are shorter than the horizon, targets overlap within a role, never across roles.
+    All targets of a role are known when the next role's first forecast is made, also where there
+    is a gap, or where steps are shorter than the horizon and targets overlap within a role.
     """
 
     def back(start: pd.Timestamp, span: int | str) -> pd.Timestamp:
@@ -74,7 +75,7 @@ def _roll_back(
     rows: list[tuple[str, *tuple[pd.Timestamp, ...]]] = []
     target_end = panel_end
     for role, number in counts.items():
-        target_start = target_end
+        origin = target_end
         for _ in range(number):
             target_start = back(target_end, task.horizon)
             origin = back(target_start, task.gap)
@@ -82,7 +83,7 @@ def _roll_back(
                 return _windows_table(rows)
             rows.append((role, back(origin, 1), target_start, target_end))
             target_end = back(target_end, step)
-        target_end = min(target_end, target_start)
+        target_end = min(target_end, origin)
     return _windows_table(rows)
 
 

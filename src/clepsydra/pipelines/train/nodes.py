@@ -7,14 +7,13 @@ from typing import Any
 import pandas as pd
 
 from clepsydra.config import ModelsConfig, SourcesConfig, TaskConfig, WindowsConfig
-from clepsydra.models.backtest import backtest, finalize
+from clepsydra.models.backtest import backtest, finalize, to_wall_frame
 from clepsydra.models.base import build_models, combinations, local_models
 from clepsydra.models.intervals import quantile_columns, rolling_quantiles
 
 __all__ = [
     "assemble_backtests",
-    "backtest_global_model",
-    "backtest_local_models",
+    "backtest_models",
     "combine",
     "lead_steps",
     "without_past_only",
@@ -23,7 +22,7 @@ __all__ = [
 Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]
 
 
-def backtest_local_models(
+def backtest_models(
     panel: pd.DataFrame,
     future: pd.DataFrame,
     windows: pd.DataFrame,
@@ -31,42 +30,16 @@ def backtest_local_models(
     task: TaskConfig,
     models: ModelsConfig,
     windows_config: WindowsConfig,
+    name: str | None = None,
 ) -> Tables:
-    """Backtest and fit the models that treat each series alone, on one shard.
+    """Backtest and fit models: the global model `name`, or, without one, all per-series models.
 
     Returns:
-        point forecasts, failures, costs, and the fitted states by model.
+        point forecasts, failures, costs, and what each model learnt from all the history.
     """
-    names = local_models(models)
-    return _backtest(names, panel, future, windows, sources, task, models, windows_config)
-
-
-def backtest_global_model(
-    panel: pd.DataFrame,
-    future: pd.DataFrame,
-    windows: pd.DataFrame,
-    sources: SourcesConfig,
-    task: TaskConfig,
-    models: ModelsConfig,
-    windows_config: WindowsConfig,
-    name: str,
-) -> Tables:
-    """Backtest and fit the model `name` over all series; returns as `backtest_local_models`."""
-    return _backtest([name], panel, future, windows, sources, task, models, windows_config)
-
-
-def _backtest(
-    names: list[str],
-    panel: pd.DataFrame,
-    future: pd.DataFrame,
-    windows: pd.DataFrame,
-    sources: SourcesConfig,
-    task: TaskConfig,
-    models: ModelsConfig,
-    windows_config: WindowsConfig,
-) -> Tables:
+    names = [name] if name else local_models(models)
     result = backtest(
-        build_models(names, models, task, lead_steps(future)),
+        build_models(names, models, task, lead_steps(future, task)),
         models,
         without_past_only(panel, sources),
         future,
@@ -88,7 +61,8 @@ def assemble_backtests(
     """One shard's backtests: every model, its combinations, the actuals and the quantiles.
 
     Returns:
-        `unique_id`, `cutoff`, `ds`, `model`, `y`, `y_hat` and the quantile columns; those of a
+        `unique_id`, `cutoff`, `ds`, `model`, `y` (missing where the panel's value was imputed:
+        there is nothing to compare with), `y_hat` and the quantile columns; those of a
         window come from the errors of windows that had ended by its cutoff, so the first windows
         have none.
     """
@@ -96,7 +70,7 @@ def assemble_backtests(
     parts = [local_points, *global_points]
     points = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
     points = combine(points[points["unique_id"].isin(members)], models, task)
-    actuals = panel[["unique_id", "ds", "y"]]
+    actuals = panel.loc[~panel["is_imputed"], ["unique_id", "ds", "y"]]
     rows = points.merge(actuals, on=["unique_id", "ds"], how="left")
     rows = rolling_quantiles(rows, windows, task)
     columns = ["unique_id", "cutoff", "ds", "model", "y", "y_hat", *quantile_columns()]
@@ -114,9 +88,9 @@ def combine(points: pd.DataFrame, models: ModelsConfig, task: TaskConfig) -> pd.
     return pd.concat(frames, ignore_index=True)
 
 
-def lead_steps(future: pd.DataFrame) -> int:
-    """Most steps from a cutoff to the end of the horizon (an autumn day has an hour more)."""
-    steps = future.groupby("unique_id").size()
+def lead_steps(future: pd.DataFrame, task: TaskConfig) -> int:
+    """Steps from a cutoff to the end of the horizon, on the clock that models see."""
+    steps = to_wall_frame(future[["unique_id", "ds"]], task).groupby("unique_id").size()
     return int(steps.max()) if len(steps) else 1
 
 

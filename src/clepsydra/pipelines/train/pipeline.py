@@ -1,11 +1,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from clepsydra.binding import bind
-from clepsydra.pipelines.train.nodes import (
-    assemble_backtests,
-    backtest_global_model,
-    backtest_local_models,
-)
+from clepsydra.pipelines.train.nodes import assemble_backtests, backtest_models
 from clepsydra.sharding import gather, per_shard, sharded
 
 _BACKTEST_INPUTS = [
@@ -29,7 +25,7 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
     shard = Pipeline(
         [
             Node(
-                backtest_local_models,
+                backtest_models,
                 inputs=_BACKTEST_INPUTS,
                 outputs=["points", "failures", "costs", "fitted"],
                 name="backtest_local_models",
@@ -52,7 +48,7 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
     )
     across = [
         Node(
-            bind(backtest_global_model, name=name),
+            bind(backtest_models, name=name),
             inputs=_BACKTEST_INPUTS,
             outputs=[f"{name}.{part}" for part in ("points", "failures", "costs", "fitted")],
             name=f"backtest_{name}",
