@@ -102,6 +102,54 @@ def test_unknown_key_is_named(shops):
 
 
 @pytest.mark.parametrize(
+    ("options", "changes", "said"),
+    [
+        ([], {"calender": {}}, "unknown parameter 'calender': did you mean 'calendar'?"),
+        (["--params", "asof=2024-02-01"], {}, "unknown parameter 'asof': did you mean 'as_of'?"),
+        (["--params", "n_shards=0"], {}, "n_shards is 0: it must be a whole number from 1 up"),
+    ],
+)
+def test_misspelt_or_wrong_parameters(shops, options, changes, said):
+    assert said in refused(shops(daily_rows(), **changes), *options)
+
+
+def test_unknown_environment_and_broken_yaml(shops):
+    line = shops(daily_rows())
+    assert "nowhere" in refused(line, "--env", "nowhere")
+    (line.conf / "test/parameters.yml").write_text("as_of: latest\nsources: {a: 1")
+    assert "parameters.yml" in refused(line)
+
+
+def test_as_of_long_after_the_data(shops):
+    message = refused(shops(daily_rows()), "--params", "as_of=2030-01-01")
+    assert "the last data of source 'sales' are of 2024-03-24" in message
+    assert "correct as_of" in message
+
+
+def test_later_stages_refuse_the_data_of_another_day(shops):
+    line = shops(daily_rows())
+    line.run("--pipelines=collect,clean", "--params", "as_of=2024-03-20")
+    done = line.run("--pipelines=split", "--params", "as_of=2024-03-22", check=False)
+    assert done.returncode == 1
+    assert "this run is as of 2024-03-22, but the data at hand are those of" in done.stderr
+
+
+def test_decimal_commas_are_read_if_said_and_warned_of_if_not(shops):
+    rows = daily_rows()
+    rows["sales"] += ",5"
+    done = shops(rows).run("--pipelines=collect,clean", check=False)
+    assert "no row can be used" in done.stderr
+    rows.loc[rows["shop"] == "south", "sales"] = "7"
+    done = shops(rows).run("--pipelines=collect,clean")
+    assert "WARNING Source 'sales': 84 of 168 rows are quarantined" in done.stdout
+    line = shops(rows, source={"decimal": ","})
+    line.run("--pipelines=collect,clean")
+    assert line.read("08_reporting/quarantine.parquet").empty
+    panel = line.read("03_primary/panel.parquet")
+    assert (panel.loc[panel["unique_id"] == "north", "y"] % 1 == 0.5).all()
+
+
+@pytest.mark.parametrize(
     ("as_of", "said"),
     [
         ("2023-12-31", "as_of 2023-12-31 is before the first data of source 'sales' (2024-01-01)"),

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from clepsydra.config import ModelsConfig, SourcesConfig, TaskConfig, WindowsConfig
 from clepsydra.models.backtest import backtest, finalize, history_length, to_wall_frame, until
 from clepsydra.models.base import build_models, global_models, local_models
+from clepsydra.pipelines.clean.regular import regularize
 from clepsydra.pipelines.split.nodes import make_windows
 from clepsydra.pipelines.train.nodes import (
     assemble_backtests,
@@ -86,6 +87,34 @@ def test_the_future_does_not_move_the_forecasts_of_any_model(
     assert moved.loc[late, keys].equals(honest.loc[late, keys])
     differs = (moved["y_hat"] != honest["y_hat"])[late].groupby(honest.loc[late, "model"]).any()
     assert differs.all(), differs
+
+
+def in_a_gap(level_after: float) -> pd.DataFrame:
+    """Backtests of a daily series that is silent from the 80th to the 89th day."""
+    task = make_task(freq="D", season_lengths=[7], horizon=3)
+    observed = make_series("a", "2013-01-01", 10.0 + np.arange(100) % 7, freq="D")
+    observed.loc[90:, "y"] += level_after
+    observed = observed.drop(index=range(80, 90)).drop(columns="is_imputed")
+    panel = regularize(observed, pd.Timestamp("2013-04-11"), task)
+    assert panel["is_imputed"].sum() == 10
+    cutoffs = panel["ds"].iloc[[70, 85, 88]]
+    windows = pd.DataFrame(
+        {
+            "cutoff": cutoffs.to_numpy(),
+            "target_start": (cutoffs + pd.Timedelta("1D")).to_numpy(),
+            "target_end": (cutoffs + pd.Timedelta("4D")).to_numpy(),
+        }
+    )
+    models = build_models(local_models(project_models()), project_models(), task, 3)
+    future = panel.iloc[:0][["unique_id", "ds"]]
+    return backtest(models, project_models(), panel, future, windows, task, 1).forecasts
+
+
+def test_a_forecast_made_in_a_gap_knows_nothing_of_its_far_end() -> None:
+    """The panel's gaps are interpolated for people; a model is shown the last value before."""
+    calm, jump = in_a_gap(0.0), in_a_gap(1000.0)
+    assert len(calm) == 3 * 3 * len(local_models(project_models()))
+    pd.testing.assert_frame_equal(calm, jump)
 
 
 def test_past_only_columns_never_reach_a_model(real: dict[str, Any]) -> None:
