@@ -21,7 +21,6 @@ __all__ = [
 
 _ROLES = ("select", "report")
 _LEAST_ERROR = 0.05
-_WORST_RATIO = 5.0
 
 
 def seasonal_scales(panel: pd.DataFrame, windows: pd.DataFrame, task: TaskConfig) -> pd.DataFrame:
@@ -89,22 +88,23 @@ def choose_champions(
 ) -> pd.DataFrame:
     """The model of each series, from the windows that select, and why.
 
-    A few days of one series say little, so its own record is blended with the record of all:
-    `score = (own + shrinkage * all) / (1 + shrinkage)`, both relative to the reference model. Its
-    own record is a ratio of mean absolute errors, that of all a ratio of mean MASEs. A series
-    without a scored window takes the model that is best over all.
+    A series' record of a model is its mean absolute error over the reference model's. A few days of
+    one series say little, so it is blended with the record over all, the geometric mean of those
+    ratios (AvgRelMAE: Davydenko and Fildes, Measuring forecasting accuracy, 2013), which no odd
+    series decides alone: `score = (own + shrinkage * all) / (1 + shrinkage)`. A series without a
+    scored window takes the model that is best over all.
 
     Returns:
         `unique_id`, `model`, `reason`: a row for every series.
     """
-    selected = metrics[metrics["role"] == "select"]
-    names = list(models.root)
-    errors = _by_model(selected, "mae", names)
-    floor = _LEAST_ERROR * errors[models.reference].mean()
-    own = errors.div(errors[models.reference].clip(lower=floor), axis=0).clip(upper=_WORST_RATIO)
-    scaled = _by_model(selected, "mase", names)
-    everywhere = (scaled if scaled.notna().any(axis=None) else errors).mean()
-    overall = everywhere / everywhere[models.reference]
+    rows_of_mae = metrics[(metrics["role"] == "select") & (metrics["metric"] == "mae")]
+    errors = rows_of_mae.pivot(index="unique_id", columns="model", values="value")
+    errors = errors.reindex(columns=list(models.root))
+    reference = errors[models.reference]
+    # Both sides of a ratio get a little of the mean error: series without an error have one too.
+    least = _LEAST_ERROR * reference.mean() or np.finfo(float).tiny
+    own = errors.add(least).div(reference.add(least), axis=0)
+    overall = np.exp(np.log(own).mean())
     weight = evaluate.shrinkage
     score = (own + weight * overall) / (1 + weight)
     best = overall.idxmin() if len(overall.dropna()) else models.reference
@@ -120,11 +120,6 @@ def choose_champions(
         )
         rows.append((unique_id, name, reason))
     return pd.DataFrame(rows, columns=["unique_id", "model", "reason"])
-
-
-def _by_model(metrics: pd.DataFrame, metric: str, names: list[str]) -> pd.DataFrame:
-    rows = metrics[metrics["metric"] == metric]
-    return rows.pivot(index="unique_id", columns="model", values="value").reindex(columns=names)
 
 
 def rank_models(metrics: pd.DataFrame) -> pd.DataFrame:
