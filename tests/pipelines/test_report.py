@@ -48,13 +48,21 @@ def summary(**changes: Any) -> dict[str, Any]:
         "series": pd.DataFrame({"unique_id": ["a", "b"], "flags": ["short, ended", "short"]}),
         "promoted_champions": pd.DataFrame({"model": ["m", "m"]}),
         "promotion": {"promoted": True},
-        "verdict": {"champion_mase": 0.5},
+        "verdict": {
+            **dict.fromkeys(["champion_mase", "champion_mae", "relative_error"], 0.5),
+            **dict.fromkeys(["reference_mase", "reference_mae"], 1.0),
+            **dict.fromkeys(["series_with_zero_scale", "series_without_scale"], 0),
+            "reference": "naive",
+            "report_windows": 1,
+            "first_report_target": "2013-01-03",
+            "coverage_80": None,
+        },
         "quality_report": QUALITY,
         "quarantine": pd.DataFrame({"reason": ["no series id", "no series id"]}),
         "failures": pd.DataFrame({"model": ["m", "m", "n"]}),
         "forecast_failures": pd.DataFrame({"model": pd.Series(dtype=object)}),
         "forecasts": forecasts(),
-        "retraining": {"retrain": False},
+        "retraining": {"reasons": [], "forecasts_due": 0},
         "clock": {"as_of": "2013-01-04", "cutoff": CUTOFF.isoformat()},
         **changes,
     }
@@ -127,7 +135,8 @@ def test_the_page_holds_every_figure_and_needs_no_network(figures: list[go.Figur
     page = render_page(summary(clock={"as_of": "<b>", "cutoff": CUTOFF.isoformat()}), *figures)
     assert page.count("<section>") == len(figures)
     assert page.count("Plotly.newPlot(") >= len(figures)
-    assert "1 of 2 series forecast" in page
+    assert "1 of 2 series" in page
+    assert "MASE 0.500, naive 1.000: 50.0% lower" in page
     assert "&lt;b&gt;" in page
     assert '<script src="http' not in page
     assert "src='http" not in page

@@ -62,7 +62,8 @@ def draw_forecasts(panel: pd.DataFrame, forecasts: pd.DataFrame, task: TaskConfi
         for position, unique_id in enumerate(shown)
     ]
     figure.update_layout(updatemenus=[{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.15}])
-    return _layout(figure, "Forecasts of the largest series", f"time ({task.timezone})", "value")
+    title = "Forecasts of the largest series; the gap before them was not known yet"
+    return _layout(figure, title, f"time ({task.timezone})", "value")
 
 
 def draw_leaderboard(leaderboard: pd.DataFrame) -> go.Figure:
@@ -72,7 +73,7 @@ def draw_leaderboard(leaderboard: pd.DataFrame) -> go.Figure:
     figure = go.Figure(
         go.Bar(x=rows["value"], y=rows["model"], orientation="h", marker_color=colours)
     )
-    title = "Leaderboard: blue models are not distinguishable from the best at 5 %"
+    title = "Models on report windows: blue ones cannot be told from the best at 5 %"
     return _layout(figure, title, "mean MASE on report windows", "").update_layout(
         hovermode="closest"
     )

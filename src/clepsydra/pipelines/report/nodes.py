@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from clepsydra.pipelines.report.text import describe_run
+
 __all__ = ["render_page", "summarize"]
 
 
@@ -66,19 +68,21 @@ def _by_model(failures: pd.DataFrame) -> dict[str, int]:
 
 
 def render_page(run_summary: dict[str, Any], *figures: go.Figure) -> str:
-    """One HTML page with the figures; it needs no network."""
+    """One HTML page: what came of the run in words, then the figures. It needs no network."""
     script: str | bool = "inline"
     parts = []
     for figure in figures:
-        chart = go.Figure(figure).to_html(full_html=False, include_plotlyjs=script)
+        chart = go.Figure(figure).to_html(
+            full_html=False, include_plotlyjs=script, config={"displaylogo": False}
+        )
         parts.append(f"<section>{chart}</section>")
         script = False
     title = f"Clepsydra, as of {html.escape(run_summary['as_of'])}"
-    count = f"{run_summary['series_forecast']} of {run_summary['series']} series forecast"
-    steps = f"{run_summary['first_step']} to {run_summary['last_step']} UTC"
+    text = html.escape("\n".join(describe_run(run_summary)[1:]))
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"></head>'
         '<body style="font-family: sans-serif; max-width: 70rem; margin: auto; padding: 1rem">'
-        f"<h1>{title}</h1><p>{count}, {html.escape(steps)}.</p>{''.join(parts)}</body></html>"
+        f'<h1>{title}</h1><pre style="overflow-x: auto; line-height: 1.4">{text}</pre>'
+        f"{''.join(parts)}</body></html>"
     )

@@ -1,0 +1,118 @@
+"""What came of a run, in lines a person reads: for the terminal and for the report page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["describe_run", "labelled"]
+
+
+def describe_run(found: dict[str, Any]) -> list[str]:
+    """Lines about the forecasts, their accuracy, the rows and the monitor's verdict.
+
+    Args:
+        found: the dataset `run_summary`.
+    """
+    verdict = found["verdict"]
+    champions = ", ".join(f"{model} {count}" for model, count in found["champions"].items())
+    lines = [
+        f" Clepsydra, as of {found['as_of']}",
+        labelled(
+            "forecast",
+            f"{found['series_forecast']} of {found['series']} series, "
+            f"{found['first_step']} to {found['last_step']} UTC",
+        ),
+        labelled("champions", champions),
+        labelled("accuracy", _accuracy(verdict)),
+        *_absolute_error(verdict),
+        labelled(
+            "",
+            f"on {verdict['report_windows']} windows from {verdict['first_report_target']}, "
+            f"after all that chose them was known",
+        ),
+    ]
+    without = verdict["series_with_zero_scale"] + verdict["series_without_scale"]
+    if without:
+        lines.append(
+            labelled(
+                "",
+                f"{without} series without a MASE: {verdict['series_with_zero_scale']} with "
+                f"scale zero, {verdict['series_without_scale']} too short",
+            )
+        )
+    if verdict["coverage_80"] is not None:
+        lines.append(labelled("intervals", f"80 % intervals held {verdict['coverage_80']:.0%}"))
+    if not found["promotion"]["promoted"]:
+        lines.append(
+            labelled(
+                "gate", f"REFUSED, {verdict['reference']} is used: {found['promotion']['reason']}"
+            )
+        )
+    lines += [
+        labelled(
+            "rows",
+            f"{found['rows_in']:,} in, {found['rows_quarantined']:,} quarantined"
+            + _reasons(found["quarantine_reasons"]),
+        ),
+    ]
+    if found["rows_excluded"]:
+        lines.append(labelled("", "set aside" + _reasons(found["rows_excluded"])))
+    if found["steps_imputed"]:
+        lines.append(labelled("", f"{found['steps_imputed']:,} grid steps imputed"))
+    if found["flags"]:
+        lines.append(labelled("series flags", _reasons(found["flags"]).strip(" ()")))
+    in_backtests, in_forecasts = found["backtest_fallbacks"], found["forecast_fallbacks"]
+    lines.append(
+        labelled(
+            "fallbacks",
+            f"{sum(in_backtests.values()):,} in backtests{_reasons(in_backtests)}, "
+            f"{sum(in_forecasts.values()):,} in forecasts{_reasons(in_forecasts)}",
+        )
+    )
+    retraining = found["retraining"]
+    lines.append(labelled("monitor", "; ".join(retraining["reasons"]) or "no reason to retrain"))
+    due = retraining["forecasts_due"]
+    if due and retraining["realised_mase"] is not None:
+        lines.append(
+            labelled(
+                "", f"{due} earlier forecasts came due: MASE {retraining['realised_mase']:.3f}"
+            )
+        )
+    return lines
+
+
+def _accuracy(verdict: dict[str, Any]) -> str:
+    name = "mase" if verdict["champion_mase"] is not None else "mae"
+    champion, reference = verdict[f"champion_{name}"], verdict[f"reference_{name}"]
+    if champion is None or reference is None:
+        return "no window could be scored"
+    change = verdict["relative_error"] - 1
+    return (
+        f"{name.upper()} {champion:.3f}, {verdict['reference']} {reference:.3f}: "
+        f"{abs(change):.1%} {'lower' if change <= 0 else 'HIGHER'}"
+    )
+
+
+def _absolute_error(verdict: dict[str, Any]) -> list[str]:
+    """In units of the data, beside a MASE: series that hardly change have very large MASEs."""
+    champion, reference = verdict["champion_mae"], verdict["reference_mae"]
+    if verdict["champion_mase"] is None or champion is None or not reference:
+        return []
+    change = champion / reference - 1
+    text = f"MAE {champion:.3f}, {reference:.3f}: {abs(change):.1%} "
+    return [labelled("", text + ("lower" if change <= 0 else "HIGHER"))]
+
+
+def _reasons(counts: dict[str, int]) -> str:
+    text = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    return f" ({text})" if text else ""
+
+
+def labelled(name: str, text: str) -> str:
+    """One line: a name, or nothing, and a text in a column of its own.
+
+    Examples:
+        >>> labelled("rows", "3 in")
+        ' rows          3 in'
+    """
+    return f" {name:<13} {text}"
