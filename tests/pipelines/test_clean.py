@@ -1,9 +1,8 @@
-"""Cleaning: every raw row is kept, set aside or quarantined; every panel is regular."""
+"""Cleaning: no series is lost, every panel is regular, nothing is made up."""
 
 from __future__ import annotations
 
 import datetime as dt
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import IDS, JUNK, NUMBERS, TIMES, account_of, rows_of
 
 from clepsydra.config import CalendarConfig, SourceConfig, SourcesConfig, TaskConfig
 from clepsydra.datasets.raw_store import RawStoreDataset, Snapshot
@@ -24,113 +24,9 @@ from clepsydra.pipelines.clean.nodes import (
     report_quality,
     split_observations,
 )
-from clepsydra.pipelines.clean.parsing import join_ids, parse_covariate, parse_target
-from clepsydra.pipelines.clean.regular import fill_covariate, regularize, to_grid
+from clepsydra.pipelines.clean.regular import fill_covariate, regularize
 from clepsydra.timegrid import grid
 from helpers import NEW_YORK, make_source, make_task, store_of, text_rows
-
-NOON = pd.Timestamp("2013-11-03 16:00")
-
-
-def account_of(account: pd.DataFrame) -> dict[str, int]:
-    return account.groupby("measure")["value"].sum().to_dict()
-
-
-def check_account(rows_in: int, account: pd.DataFrame, quarantine: pd.DataFrame) -> None:
-    """Rows in = kept + excluded + quarantined, and the quarantine tells all."""
-    totals = account_of(account)
-    excluded = sum(v for k, v in totals.items() if k.startswith("excluded: "))
-    quarantined = sum(v for k, v in totals.items() if k.startswith("quarantined: "))
-    assert totals.get("rows in", 0) == rows_in
-    assert totals.get("rows kept", 0) + excluded + quarantined == rows_in
-    assert len(quarantine) == quarantined
-    assert (quarantine["reason"] != "").all()
-    assert (quarantine["file"] != "").all()
-    assert (quarantine["line"].astype(int) >= 2).all()
-    for row in quarantine["row"]:
-        assert all(isinstance(cell, str) for cell in json.loads(row).values())
-
-
-# Any table
-
-NUMBERS = ["1", "2.5", "-3e2", " 4 ", "0"]
-JUNK = ["", "NA", "x", "inf", "-inf", "nan", "1e999", "9" * 30, "1,5", "True", "0x1F", " "]
-TIMES = [
-    *("2013-11-03 00:00", "2013-11-03 01:00", "2013-11-03 02:00", "2013-03-10 02:30"),
-    *("2013-11-03T05:00:00Z", "2013-11-02", "", "NA", "soon", "2013-02-30", "99999-01-01"),
-    *("2262-04-11 23:30:00", "1677-09-21 00:15:00", "0001-01-01", "2013-11-03 24:00"),
-]
-IDS = ["a", "b", "", "NA", "ü"]
-
-
-def rows_of(**columns: list[str]) -> st.SearchStrategy[list[dict[str, str]]]:
-    cells = {name: st.sampled_from(values) for name, values in columns.items()}
-    return st.lists(st.fixed_dictionaries(cells), min_size=1, max_size=25)
-
-
-def always_noon(ds: pd.Series) -> pd.Timestamp:
-    return NOON
-
-
-@given(rows_of(id=IDS, time=TIMES, value=NUMBERS + JUNK))
-def test_any_long_table_is_accounted_for(rows: list[dict[str, str]]) -> None:
-    source = make_source(timezone=NEW_YORK)
-    found, account, quarantine = parse_target("load", source, text_rows(rows), always_noon)
-    check_account(len(rows), account, quarantine)
-    assert np.isfinite(found["y"].dropna()).all()
-    assert not found.duplicated(["unique_id", "ds"]).any()
-    assert found["ds"].notna().all()
-    assert (found["ds"] < NOON).all()
-    assert set(found["unique_id"]) <= {"a", "b", "ü"}
-
-
-@given(rows_of(unique_id=IDS, ds=TIMES, y=NUMBERS + JUNK))
-def test_a_table_with_the_panels_own_column_names_is_accounted_for(
-    rows: list[dict[str, str]],
-) -> None:
-    source = make_source(id="unique_id", time="ds", value="y", timezone=NEW_YORK)
-    raw = text_rows(rows)
-    _, account, quarantine = parse_target("load", source, raw, always_noon)
-    check_account(len(rows), account, quarantine)
-    for line, row in zip(quarantine["line"], quarantine["row"], strict=True):
-        expected = raw.loc[raw["_line"] == line, ["unique_id", "ds", "y"]].iloc[0].to_dict()
-        assert json.loads(row) == expected, "the quarantine shows the row as it came"
-
-
-@given(rows_of(id=IDS, time=TIMES, done=["yes", "NA", ""]))
-def test_any_table_of_events_is_accounted_for(rows: list[dict[str, str]]) -> None:
-    source = make_source(
-        value=None, aggregate="count", require={"done": "cancelled"}, timezone=NEW_YORK
-    )
-    found, account, quarantine = parse_target("load", source, text_rows(rows), always_noon)
-    check_account(len(rows), account, quarantine)
-    assert set(found["y"]) <= {0.0, 1.0}
-    assert found["y"].sum() == account_of(account).get("rows kept", 0)
-
-
-@given(rows_of(time=TIMES, a=NUMBERS + JUNK, b=NUMBERS + JUNK))
-def test_any_wide_table_is_accounted_for_cell_by_cell(rows: list[dict[str, str]]) -> None:
-    source = make_source(layout="wide", id=None, value=None, timezone=NEW_YORK)
-    found, account, quarantine = parse_target("load", source, text_rows(rows), always_noon)
-    check_account(2 * len(rows), account, quarantine)
-    assert set(found["unique_id"]) <= {"a", "b"}
-    assert np.isfinite(found["y"].dropna()).all()
-
-
-@given(rows_of(key=IDS, time=TIMES, temp=NUMBERS + JUNK, wind=NUMBERS + JUNK))
-def test_any_covariate_table_is_accounted_for(rows: list[dict[str, str]]) -> None:
-    source = make_source(
-        role="covariate",
-        id=None,
-        value=None,
-        join={"site": "key"},
-        columns={"temp": "temperature", "wind": "wind"},
-        timezone=NEW_YORK,
-    )
-    found, account, quarantine = parse_covariate("weather", source, text_rows(rows))
-    check_account(len(rows), account, quarantine)
-    assert not np.isinf(found[["temperature", "wind"]]).any(axis=None)
-    assert not found.duplicated(["join_key", "ds"]).any()
 
 
 def sources_of(**changes: Any) -> SourcesConfig:
@@ -185,110 +81,6 @@ def check_regular(
         steps = grid(row.first_ds, pd.Timestamp(clock["panel_end"]), task.freq, task.timezone)
         assert ds.tolist() == steps.tolist()
         assert steps[-1] == pd.Timestamp(clock["cutoff"])
-
-
-# Reasons
-
-
-def parse(rows: list[dict[str, str]], **changes: Any) -> tuple[pd.DataFrame, ...]:
-    return parse_target("load", make_source(**changes), text_rows(rows), lambda ds: NOON)
-
-
-def test_every_fault_has_its_reason_file_and_line() -> None:
-    rows = [
-        {"id": "a", "time": "2013-03-10 00:00", "value": "1"},
-        {"id": "", "time": "2013-03-10 00:00", "value": "1"},
-        {"id": "a", "time": "soon", "value": "1"},
-        {"id": "a", "time": "2013-03-10 02:30", "value": "1"},
-        {"id": "a", "time": "2013-03-10 01:00", "value": "x"},
-        {"id": "a", "time": "2013-03-10 00:00", "value": "2"},
-        {"id": "a", "time": "2013-03-10 03:00", "value": "NA"},
-        {"id": "a", "time": "2013-11-03 11:00", "value": "1"},
-        {"id": "a", "time": "2013-11-03 01:00", "value": "7"},
-    ]
-    found, account, quarantine = parse(rows, timezone=NEW_YORK)
-    assert quarantine.set_index("line")["reason"].to_dict() == {
-        3: "no series id",
-        4: "time not readable",
-        5: "time skipped by the clock change",
-        6: "not a number",
-        7: "duplicate of an earlier row",
-    }
-    assert set(quarantine["file"]) == {"a.csv"}
-    assert set(quarantine["source"]) == {"load"}
-    assert json.loads(quarantine["row"][0]) == {**rows[1], "unique_id": ""} or (
-        json.loads(quarantine["row"][0]) == rows[1]
-    )
-    assert account_of(account) == {
-        "rows in": 9,
-        "rows kept": 2,
-        "excluded: no value": 1,
-        "excluded: period not complete at as_of": 1,
-        "clock change: repeated hour": 1,
-        **{f"quarantined: {reason}": 1 for reason in quarantine["reason"]},
-    }
-    assert found["y"].tolist()[0] == 1.0
-    assert found["y"].tolist()[-1] == 7.0
-
-
-def test_events_that_do_not_count_leave_a_zero_and_duplicates_are_counted_once() -> None:
-    rows = [
-        {"id": "a", "time": "2013-07-01 10:00", "flight": "1", "dep": "x"},
-        {"id": "a", "time": "2013-07-01 10:00", "flight": "2", "dep": "NA"},
-        {"id": "a", "time": "2013-07-01 10:00", "flight": "1", "dep": "x"},
-    ]
-    found, account, quarantine = parse(
-        rows,
-        value=None,
-        aggregate="count",
-        unique=["time", "flight"],
-        require={"dep": "cancelled"},
-    )
-    assert found["y"].tolist() == [1.0, 0.0]
-    assert account_of(account)["excluded: cancelled"] == 1
-    assert quarantine["reason"].tolist() == ["duplicate of an earlier row"]
-    assert quarantine["line"].tolist() == [4]
-
-
-@pytest.mark.parametrize(("how", "total"), [("sum", 6.0), ("last", 3.0), ("count", 3.0)])
-def test_rows_that_share_a_time_are_data_where_rows_are_added_up(how: str, total: float) -> None:
-    rows = [{"id": "a", "time": "2013-07-01 10:00", "value": str(n)} for n in (1, 2, 3)]
-    changes = {"value": None} if how == "count" else {}
-    found, account, quarantine = parse(rows, aggregate=how, **changes)
-    assert quarantine.empty
-    assert account_of(account)["rows kept"] == 3
-    on_grid = to_grid(found, make_source(aggregate=how, **changes), make_task())
-    assert on_grid["y"].tolist() == [total]
-
-
-def test_a_wide_table_gives_a_series_for_every_column_or_for_those_asked_for() -> None:
-    rows = [{"time": "2013-07-01", "a": "1", "b": "2"}, {"time": "2013-07-02", "a": "", "b": "4"}]
-    wide = {"layout": "wide", "id": None, "value": None}
-    found, account, _ = parse(rows, **wide)
-    assert found.groupby("unique_id")["y"].apply(list).to_dict() == {
-        "a": [1.0, pytest.approx(np.nan, nan_ok=True)],
-        "b": [2.0, 4.0],
-    }
-    assert account_of(account)["excluded: no value"] == 1
-    chosen, *_ = parse(rows, **wide, columns={"b": "site b"})
-    assert chosen["unique_id"].tolist() == ["site b", "site b"]
-
-
-def test_ids_are_joined_by_a_hyphen_and_rows_without_one_part_have_none() -> None:
-    frame = pd.DataFrame({"x": ["a", "b"], "y": ["1", "2"]})
-    assert join_ids(frame).tolist() == ["a-1", "b-2"]
-    assert join_ids(frame[[]]).tolist() == ["", ""]
-    rows = [{"x": "a", "y": "", "time": "2013-07-01", "value": "1"}]
-    _, _, quarantine = parse(rows, id=["x", "y"])
-    assert quarantine["reason"].tolist() == ["no series id"]
-
-
-def test_a_covariate_called_file_does_not_hide_where_a_row_came_from() -> None:
-    source = make_source(role="covariate", id=None, value=None, columns={"t": "file"})
-    rows = [{"time": "2013-07-01", "t": "1"}, {"time": "2013-07-01", "t": "2"}]
-    found, _, quarantine = parse_covariate("w", source, text_rows(rows))
-    assert found["file"].tolist() == [1.0]
-    assert quarantine["file"].tolist() == ["a.csv"]
 
 
 # The grid
