@@ -101,3 +101,11 @@ def test_the_same_content_is_the_same_bundle() -> None:
 )
 def test_anything_that_differs_makes_another_bundle(changes: dict[str, Any]) -> None:
     assert bundle(**changes)[0]["bundle_id"] != bundle()[0]["bundle_id"]
+
+
+def test_a_bundle_is_the_same_after_json_so_that_forecasting_can_compare_it() -> None:
+    """Options may have whole numbers for keys, which JSON knows as text only."""
+    options = {"estimator": "sklearn.linear_model.Ridge", "rolling_means": {48: [24]}}
+    models = ModelsConfig.model_validate({"ridge": {"engine": "mlforecast", "options": options}})
+    made, _ = bundle(models=models)
+    assert json.loads(json.dumps(made)) == made

@@ -43,8 +43,8 @@ def forecast_models(
     Raises:
         ConfigError: the models or the task have changed since the bundle was made.
     """
-    for key, now in (("models", models.model_dump()), ("task", task.model_dump())):
-        if bundle[key] != now:
+    for key, now in (("models", models), ("task", task)):
+        if bundle[key] != now.model_dump(mode="json"):
             raise ConfigError(
                 f"'{key}' has changed since the bundle {bundle['bundle_id']} was made; "
                 f"run 'train', 'evaluate' and 'deploy' again"
@@ -58,9 +58,8 @@ def forecast_models(
     points = [_empty_points(future)]
     failures = [pd.DataFrame({"unique_id": [], "reason": [], "model": []}, dtype=object)]
     known = without_hindsight(without_past_only(panel, sources)).drop(columns="is_imputed")
-    chosen = [
-        one for one in ([name] if name else local_models(models)) if one in needed & {*fitted}
-    ]
+    names = [name] if name else local_models(models)
+    chosen = [candidate for candidate in names if candidate in needed and candidate in fitted]
     for chosen_name, model in build_models(chosen, models, task, lead_steps(future, task)).items():
         longest = history_length(model, models.root[chosen_name])
         history = to_wall_frame(until(known, panel["ds"].max(), longest), task)
