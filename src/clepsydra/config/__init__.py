@@ -1,0 +1,38 @@
+"""The typed form of `conf/*/parameters`: what a user may write, and the errors when it is wrong.
+
+Node functions annotate their parameters with these models; Kedro validates the YAML against them
+before the first node runs.
+"""
+
+from clepsydra.config.base import LATEST, parse_as_of
+from clepsydra.config.feeds import FileFormat, HttpConfig, Pagination, RequestWindow, SqlConfig
+from clepsydra.config.models import (
+    DeployConfig,
+    EvaluateConfig,
+    ModelsConfig,
+    ModelSpec,
+    MonitorConfig,
+)
+from clepsydra.config.sources import Part, SourceConfig, SourcesConfig
+from clepsydra.config.task import CalendarConfig, TaskConfig, WindowsConfig
+
+__all__ = [
+    "LATEST",
+    "CalendarConfig",
+    "DeployConfig",
+    "EvaluateConfig",
+    "FileFormat",
+    "HttpConfig",
+    "ModelSpec",
+    "ModelsConfig",
+    "MonitorConfig",
+    "Pagination",
+    "Part",
+    "RequestWindow",
+    "SourceConfig",
+    "SourcesConfig",
+    "SqlConfig",
+    "TaskConfig",
+    "WindowsConfig",
+    "parse_as_of",
+]

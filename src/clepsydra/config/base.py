@@ -1,0 +1,63 @@
+"""What every part of the configuration shares."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+from zoneinfo import available_timezones
+
+from pydantic import BaseModel, ConfigDict
+
+from clepsydra.errors import ConfigError
+
+__all__ = ["LATEST", "Strict", "check_timezone", "parse_as_of"]
+
+LATEST = "latest"
+
+
+class Strict(BaseModel):
+    """A mapping of the configuration: a key that it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def check_timezone(value: str) -> str:
+    """The value, if it is an IANA name.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if value not in available_timezones():
+        raise ValueError(
+            f"unknown time zone {value!r}: use an IANA name such as 'UTC' or 'Europe/Paris'"
+        )
+    return value
+
+
+def parse_as_of(value: Any) -> dt.date | None:
+    """The day on which the run pretends to take place; `None` for `latest`.
+
+    Args:
+        value: a date, `'YYYY-MM-DD'` or `'latest'`.
+
+    Raises:
+        ConfigError: the value is none of these.
+
+    Examples:
+        >>> parse_as_of("2013-12-15")
+        datetime.date(2013, 12, 15)
+        >>> parse_as_of("latest") is None
+        True
+    """
+    if value == LATEST:
+        return None
+    if isinstance(value, dt.datetime):
+        return value.date()
+    if isinstance(value, dt.date):
+        return value
+    try:
+        return dt.date.fromisoformat(str(value))
+    except ValueError:
+        raise ConfigError(
+            f"as_of is {value!r}: write a day as YYYY-MM-DD, or 'latest' for all the data there is"
+        ) from None

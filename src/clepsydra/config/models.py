@@ -1,0 +1,77 @@
+"""Models, how champions are chosen, the gate and the watch."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, RootModel, model_validator
+
+from clepsydra.config.base import Strict
+
+__all__ = [
+    "DeployConfig",
+    "EvaluateConfig",
+    "ModelSpec",
+    "ModelsConfig",
+    "MonitorConfig",
+]
+
+
+class ModelSpec(Strict):
+    """One model: the engine that runs it and the engine's options."""
+
+    engine: Literal["statsforecast", "sarimax", "mlforecast", "median"]
+    options: dict[str, Any] = Field(default_factory=dict)
+    max_history: int | None = Field(None, ge=2, description="last steps the model learns from")
+
+
+class ModelsConfig(RootModel[dict[str, ModelSpec]]):
+    """`models`: name to description; the first is the reference all others are measured by."""
+
+    @model_validator(mode="after")
+    def _at_least_one(self) -> ModelsConfig:
+        if not self.root:
+            raise ValueError("name at least one model")
+        for name, spec in self.root.items():
+            if spec.engine != "median":
+                continue
+            members = spec.options.get("of") or []
+            plain = [other for other, its in self.root.items() if its.engine != "median"]
+            unknown = [member for member in members if member not in plain]
+            if unknown or not members:
+                raise ValueError(
+                    f"'{name}': 'of' names {unknown or 'no model'}; choose from {plain}"
+                )
+        return self
+
+    @property
+    def reference(self) -> str:
+        """The first model: the reference, and the one of last resort."""
+        return next(iter(self.root))
+
+
+class EvaluateConfig(Strict):
+    """How champions are chosen."""
+
+    shrinkage: float = Field(
+        10.0, ge=0, description="weight of the record over all series against a series' own"
+    )
+
+
+class DeployConfig(Strict):
+    """The gate that a bundle of champions must pass."""
+
+    max_relative_error: float = Field(
+        1.0, gt=0, description="champions' mean error over the reference's, on report windows"
+    )
+
+
+class MonitorConfig(Strict):
+    """When to raise a hand."""
+
+    significance: float = Field(0.01, gt=0, lt=1, description="of the drift test")
+    max_share_drifted: float = Field(0.5, ge=0, le=1, description="of series, before retraining")
+    max_error_growth: float = Field(
+        1.5, gt=0, description="realised error over the backtest's, before retraining"
+    )
+    stale_after_seasons: float = Field(2.0, gt=0, description="of silence")

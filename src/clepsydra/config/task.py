@@ -1,0 +1,134 @@
+"""What is to be forecast, on which calendar, judged on which windows."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pandas as pd
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from clepsydra.config.base import Strict, check_timezone
+from clepsydra.timegrid import shorter_than_a_day
+
+__all__ = ["CalendarConfig", "TaskConfig", "WindowsConfig"]
+
+
+def _step(freq: str) -> pd.Timedelta:
+    """Length of a step that is part of a day; of longer steps an hour, which any clock keeps."""
+    if not shorter_than_a_day(freq):
+        return pd.Timedelta(1, "h")
+    return pd.Timedelta(pd.tseries.frequencies.to_offset(freq))
+
+
+def _check_span(value: int | str, least: int) -> int | str:
+    number = str(value) if isinstance(value, int) else value.removesuffix("D")
+    is_span = isinstance(value, int) or value.endswith("D")
+    if not is_span or not number.isdigit() or int(number) < least:
+        raise ValueError(
+            f"{value!r} is neither a number of steps nor of days such as '1D', from {least} up"
+        )
+    return value
+
+
+class CalendarConfig(Strict):
+    """Columns computed from the clock and public holidays, known in advance."""
+
+    country: str | None = Field(None, description="ISO 3166 code for public holidays, e.g. US")
+    subdivision: str | None = Field(None, description="state or region, e.g. NY")
+    columns: list[Literal["hour", "dayofweek", "month", "dayofyear", "holiday_distance"]] = Field(
+        default_factory=list
+    )
+
+    @model_validator(mode="after")
+    def _holidays_need_a_country(self) -> CalendarConfig:
+        if "holiday_distance" in self.columns and not self.country:
+            raise ValueError("'holiday_distance' needs 'country', e.g. country: US")
+        return self
+
+
+class TaskConfig(Strict):
+    """What is to be forecast: the grid, how far ahead, and after which delay."""
+
+    freq: str = Field(description="pandas frequency of the grid, e.g. h, D, MS, QE")
+    season_lengths: list[int] = Field(
+        min_length=1,
+        description="steps of each season, e.g. [24, 168]; the longest is the reference",
+    )
+    horizon: int | str = Field(description="steps, or local days as '1D'")
+    gap: int | str = Field(0, description="between the last known step and the first forecast")
+    timezone: str = Field("UTC", description="whose clock the seasons and the calendar follow")
+    integer: bool = Field(False, description="counts: point forecasts are whole numbers")
+    minimum: float | None = Field(None, description="no value is below this, e.g. 0")
+    fill: Literal["zero", "interpolate"] = Field(
+        "interpolate", description="what a grid step without an observation means"
+    )
+    mart_aggregate: Literal["sum", "mean"] = "mean"
+
+    _timezone = field_validator("timezone")(check_timezone)
+
+    @field_validator("season_lengths")
+    @classmethod
+    def _whole_steps(cls, value: list[int]) -> list[int]:
+        if min(value) < 1:
+            raise ValueError("a season has at least 1 step")
+        return sorted(set(value))
+
+    @model_validator(mode="after")
+    def _days_fit_the_grid(self) -> TaskConfig:
+        in_days = any(isinstance(span, str) for span in (self.horizon, self.gap))
+        if in_days and not shorter_than_a_day(self.freq) and self.freq != "D":
+            raise ValueError(
+                f"'horizon' and 'gap' in days do not fit steps of {self.freq}: count steps instead"
+            )
+        return self
+
+    @property
+    def wall_clock(self) -> str:
+        """Whose clock models see: the local one, or UTC for steps that its changes would break.
+
+        When the clocks change, steps of two or more hours no longer fall on the same local times.
+        """
+        parts_of_an_hour = pd.Timedelta(1, "h") % _step(self.freq) == pd.Timedelta(0)
+        return self.timezone if parts_of_an_hour else "UTC"
+
+    @property
+    def season_length(self) -> int:
+        """The reference season: the longest."""
+        return max(self.season_lengths)
+
+    @field_validator("freq")
+    @classmethod
+    def _known_frequency(cls, value: str) -> str:
+        try:
+            pd.tseries.frequencies.to_offset(value)
+        except ValueError:
+            raise ValueError(
+                f"unknown frequency {value!r}: use a pandas alias such as h, D, W-SUN, MS, QE"
+            ) from None
+        offset = pd.tseries.frequencies.to_offset(value)
+        if offset.n != 1 and not shorter_than_a_day(value):
+            raise ValueError(
+                f"frequency {value!r} is a multiple: steps of a day or longer come one at a time, "
+                f"such as D, W-SUN, MS, QE"
+            )
+        return value
+
+    @field_validator("horizon", "gap")
+    @classmethod
+    def _is_span(cls, value: int | str, info: ValidationInfo) -> int | str:
+        return _check_span(value, least=1 if info.field_name == "horizon" else 0)
+
+
+class WindowsConfig(Strict):
+    """Rolling-origin windows, oldest first: `calibrate`, then `select`, then `report`."""
+
+    calibrate: int = Field(ge=0, description="windows whose errors only feed the intervals")
+    select: int = Field(ge=1, description="windows that choose the champions")
+    report: int = Field(ge=1, description="windows that judge them; later than all the others")
+    step: int | str | None = Field(None, description="between windows; the horizon if not given")
+    refit_every: int = Field(7, ge=1, description="windows between two fits of a model")
+
+    @field_validator("step")
+    @classmethod
+    def _is_span(cls, value: int | str | None) -> int | str | None:
+        return value if value is None else _check_span(value, least=1)

@@ -1,0 +1,51 @@
+"""What every reader of a source takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import polars as pl
+
+__all__ = ["BATCH_ROWS", "FILE", "LINE", "PROBLEM", "TEXT", "Piece", "text_batch"]
+
+# Rows of a batch, at most about these: what bounds the memory of collecting.
+BATCH_ROWS = 500_000
+
+# Columns beside the source's own: where a row stood, and of a row that could not be split into
+# cells, why, and the line as it came.
+FILE, LINE, PROBLEM, TEXT = "_file", "_line", "_problem", "_text"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A file, or what stands for one: the body of an HTTP response.
+
+    Attributes:
+        label: what quarantine rows and errors call it.
+        name: its file name, whose ending tells format and compression.
+        open: opens it for reading, decompressed.
+    """
+
+    label: str
+    name: str
+    open: Callable[[], BinaryIO]
+
+
+def text_batch(frame: pl.DataFrame, label: str, first_line: int) -> pl.DataFrame:
+    """A batch as every reader gives it: all cells text, none null, and where each row stood.
+
+    Args:
+        frame: `[N, columns]` strings; null means an empty cell.
+        label: of the piece.
+        first_line: 1-based line (or number of the record) of the first row; the rest follow it.
+
+    Examples:
+        >>> text_batch(pl.DataFrame({"a": ["1", None]}), "a.csv", 2).rows()
+        [('1', 'a.csv', 2), ('', 'a.csv', 3)]
+    """
+    lines = pl.int_range(first_line, first_line + frame.height, dtype=pl.Int64, eager=True)
+    return frame.with_columns(pl.all().fill_null("")).with_columns(
+        pl.lit(label).alias(FILE), lines.alias(LINE)
+    )
