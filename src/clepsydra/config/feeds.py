@@ -51,14 +51,16 @@ class Pagination(Strict):
 
     style: Literal["page", "offset", "cursor", "link"] = Field(
         description="page: a page number; offset: a record number; cursor: a token from the page "
-        "before; link: the URL in the Link header, rel=next"
+        "before; link: the URL in the Link header, rel=next, or the one at `cursor`"
     )
     parameter: str | None = Field(None, description="query parameter of the page, offset, cursor")
     size_parameter: str | None = Field(None, description="query parameter of the page's size")
     size: int | None = Field(None, ge=1, description="records of a page")
     first: int | None = Field(None, ge=0, description="first page (1) or offset (0)")
     cursor: str | None = Field(
-        None, description="where the next cursor is in a page, e.g. meta.next"
+        None,
+        description="where the next cursor, or link, is in a page, e.g. meta.next; data.-1.id is "
+        "the id of its last record",
     )
     total: str | None = Field(None, description="where the number of records is, if pages say it")
     max_pages: int = Field(10_000, ge=1, description="more pages than these are an error")
@@ -73,8 +75,10 @@ class Pagination(Strict):
             raise ValueError("'style: cursor' needs 'cursor', where the next one is in a page")
         if self.style == "offset" and not self.size:
             raise ValueError("'style: offset' needs 'size', the records of a page")
-        if self.style != "cursor" and self.cursor:
-            raise ValueError("'cursor' goes with 'style: cursor' only")
+        if self.style in ("page", "offset") and self.cursor:
+            raise ValueError("'cursor' goes with 'style: cursor' and 'style: link' only")
+        if self.size_parameter and not self.size:
+            raise ValueError("'size_parameter' needs 'size', the records of a page")
         return self
 
 
@@ -121,9 +125,11 @@ class SqlConfig(Strict):
     table: str | None = Field(None, description="table or view, e.g. sales or shop.sales")
     query: str | None = Field(None, description="a SELECT, instead of a table")
     watermark: str | None = Field(
-        None, description="column that grows with every write; only rows above the last are read"
+        None,
+        description="column of numbers or times that grows with every write; only rows from the "
+        "last one on are read, and those that have none",
     )
-    look_back: int | str = Field(
+    look_back: int | float | str = Field(
         0, description="how far below the last watermark to read again: a number, or '2D', '6h'"
     )
     batch_rows: int = Field(50_000, ge=1, description="rows fetched at a time")

@@ -8,7 +8,20 @@ from typing import BinaryIO
 
 import polars as pl
 
-__all__ = ["BATCH_ROWS", "FILE", "LINE", "PROBLEM", "TEXT", "Piece", "text_batch"]
+from clepsydra.config import SourceConfig
+from clepsydra.errors import SourceError
+
+__all__ = [
+    "BATCH_ROWS",
+    "FILE",
+    "IGNORED",
+    "LINE",
+    "PROBLEM",
+    "TEXT",
+    "Piece",
+    "check_columns",
+    "text_batch",
+]
 
 # Rows of a batch, at most about these: what bounds the memory of collecting.
 BATCH_ROWS = 500_000
@@ -16,6 +29,9 @@ BATCH_ROWS = 500_000
 # Columns beside the source's own: where a row stood, and of a row that could not be split into
 # cells, why, and the line as it came.
 FILE, LINE, PROBLEM, TEXT = "_file", "_line", "_problem", "_text"
+
+# The `_problem` of lines that are no rows, because `ignore_lines` says so.
+IGNORED = "comment or footer"
 
 
 @dataclass(frozen=True)
@@ -49,3 +65,33 @@ def text_batch(frame: pl.DataFrame, label: str, first_line: int) -> pl.DataFrame
     return frame.with_columns(pl.all().fill_null("")).with_columns(
         pl.lit(label).alias(FILE), lines.alias(LINE)
     )
+
+
+def check_columns(where: str, source: SourceConfig, columns: list[str]) -> None:
+    """See that a file has every column that its source refers to.
+
+    Args:
+        where: what the error begins with: the source and the file.
+        source: its `needed_columns()` are looked for.
+        columns: those that the file has.
+
+    Raises:
+        SourceError: a column is missing, or has a name that is kept for where a row stood.
+
+    Examples:
+        >>> load = SourceConfig(role="target", path="a.csv", name="x", time="day", value="mw")
+        >>> check_columns("source 'load', file 'a.csv'", load, ["day", "mW"])
+        Traceback (most recent call last):
+        clepsydra.errors.SourceError: source 'load', ... has no column 'mw'; it has: 'day', 'mW'
+    """
+    lost = [column for column in source.needed_columns() if column not in columns]
+    if lost:
+        raise SourceError(
+            f"{where} has no column {', '.join(map(repr, lost))}; "
+            f"it has: {', '.join(map(repr, columns))}"
+        )
+    if kept := [column for column in (FILE, LINE, PROBLEM, TEXT) if column in columns]:
+        raise SourceError(
+            f"{where} has a column {', '.join(map(repr, kept))}, a name that is kept for where a "
+            f"row stood; rename it"
+        )
