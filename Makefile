@@ -48,7 +48,8 @@ lint: .venv/.dev ## format, lint, types, import layers
 
 lock: ## compile the lock files again (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	  --extra airflow --extra viz --extra dashboard --extra serve --extra docs --extra dev \
+	  --extra airflow --extra viz --extra dashboard --extra serve --extra docs --extra postgres \
+	  --extra s3 --extra dev \
 	  pyproject.toml requirements/build.in -o requirements/dev.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	  -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/core.txt

@@ -5,6 +5,7 @@ before the first node runs.
 """
 
 from clepsydra.config.base import LATEST, parse_as_of
+from clepsydra.config.cleaning import CleaningConfig, OutlierConfig
 from clepsydra.config.feeds import FileFormat, HttpConfig, Pagination, RequestWindow, SqlConfig
 from clepsydra.config.models import (
     DeployConfig,
@@ -19,6 +20,7 @@ from clepsydra.config.task import CalendarConfig, TaskConfig, WindowsConfig
 __all__ = [
     "LATEST",
     "CalendarConfig",
+    "CleaningConfig",
     "DeployConfig",
     "EvaluateConfig",
     "FileFormat",
@@ -26,6 +28,7 @@ __all__ = [
     "ModelSpec",
     "ModelsConfig",
     "MonitorConfig",
+    "OutlierConfig",
     "Pagination",
     "Part",
     "RequestWindow",

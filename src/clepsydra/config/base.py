@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
+import re
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -10,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from clepsydra.errors import ConfigError
 
-__all__ = ["LATEST", "Strict", "check_timezone", "parse_as_of"]
+__all__ = ["LATEST", "Strict", "check_timezone", "parse_as_of", "tidy"]
 
 LATEST = "latest"
 
@@ -27,11 +29,17 @@ def check_timezone(value: str) -> str:
     Raises:
         ValueError: it is not.
     """
-    if value not in available_timezones():
+    if value not in _timezones():
         raise ValueError(
             f"unknown time zone {value!r}: use an IANA name such as 'UTC' or 'Europe/Paris'"
         )
     return value
+
+
+@functools.cache
+def _timezones() -> set[str]:
+    """All names; to find them a folder is searched."""
+    return available_timezones()
 
 
 def parse_as_of(value: Any) -> dt.date | None:
@@ -61,3 +69,16 @@ def parse_as_of(value: Any) -> dt.date | None:
         raise ConfigError(
             f"as_of is {value!r}: write a day as YYYY-MM-DD, or 'latest' for all the data there is"
         ) from None
+
+
+def tidy(message: str) -> str:
+    """Pydantic's report of a wrong parameter without its footnotes."""
+    lines = (
+        re.sub(r" \[type=.*?\]$|Value error, ", "", line)
+        for line in message.splitlines()
+        if "errors.pydantic.dev" not in line
+    )
+    return "\n".join(
+        line.replace("Extra inputs are not permitted", "unknown key; take it out or correct it")
+        for line in lines
+    )

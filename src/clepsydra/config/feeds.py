@@ -32,6 +32,13 @@ class FileFormat(Strict):
     )
     sheet: str | int = Field(0, description="of an Excel file: its name, or its number from 0")
 
+    @field_validator("separator")
+    @classmethod
+    def _is_one_byte(cls, value: str | None) -> str | None:
+        if value is not None and (not value.isascii() or value in '"\r\n'):
+            raise ValueError(f"{value!r} cannot separate cells: write e.g. ';' or \"\\t\"")
+        return value
+
 
 class RequestWindow(Strict):
     """The days that an API is asked for; `{start}`, `{end}`, `{after}` stand for them in the URL.

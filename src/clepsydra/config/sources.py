@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import ItemsView
-from typing import Literal
+from typing import Literal, get_args
 
+import pandas as pd
 from pydantic import Field, RootModel, field_validator, model_validator
 
 from clepsydra.config.base import check_timezone
@@ -15,7 +16,17 @@ from clepsydra.config.feeds import FileFormat, HttpConfig, SqlConfig
 __all__ = ["Part", "SourceConfig", "SourcesConfig"]
 
 Part = Literal["year", "month", "day", "hour", "minute"]
-_NAME = re.compile(r"(?!shard_)[A-Za-z][A-Za-z0-9_]*")
+# The quality report calls what it says of the panel so.
+_NAME = re.compile(r"(?!shard_|panel$)[A-Za-z][A-Za-z0-9_]*")
+_PARTS = get_args(Part)
+# What the tables that take columns of a source call their own.
+_OWN_COLUMNS = {
+    "target": {
+        *("shard", "freq", "season_lengths", "first_ds", "last_ds", "n_observations", "flags")
+    },
+    "covariate": {"unique_id", "join_key", "ds", "y", "is_imputed", "is_outlier"},
+    "attributes": {"unique_id", "join_key"},
+}
 
 
 class SourceConfig(FileFormat):
@@ -37,7 +48,12 @@ class SourceConfig(FileFormat):
     layout: Literal["long", "wide", "rows"] = Field(
         "long", description="wide: a column a series; rows: a row a series, a column a step"
     )
-    start: dt.date | None = Field(None, description="day of the first step of `layout: rows`")
+    start: dt.datetime | None = Field(
+        None, description="of `layout: rows`: the time of the first column of values"
+    )
+    end: dt.datetime | None = Field(
+        None, description="or the time of the last value of every series, however many it has"
+    )
     time: str | list[str] | dict[Part, str] | None = Field(
         None,
         description="the time column; columns to be joined by a space; or the column of each part",
@@ -55,7 +71,8 @@ class SourceConfig(FileFormat):
         "(summer time), the second (winter time), or not usable",
     )
     nonexistent: Literal["quarantine", "shift_forward"] = Field(
-        "quarantine", description="times that the clocks skip: not usable, or one hour later"
+        "quarantine",
+        description="times that the clocks skip: not usable, or as much later as they skip",
     )
     id: str | list[str] | None = Field(None, description="column(s) that name the series")
     name: str | None = Field(None, description="the only series, where no column names it")
@@ -70,10 +87,14 @@ class SourceConfig(FileFormat):
     maximum: float | None = Field(None, description="a value above this is impossible")
     scale: float = Field(1.0, gt=0, description="what values are multiplied by, to be in `unit`")
     unit: str | None = Field(None, description="of the scaled values, e.g. MW")
+    on_drift: Literal["warn", "error", "ignore"] = Field(
+        "warn", description="what a new or lost column, another type or another step is"
+    )
     unique: list[str] = Field(
         default_factory=list,
-        description="columns that no two rows share; later rows that do are duplicates. Rows to "
-        "be counted, summed or the last of which is taken may share a time without being so",
+        description="columns that no two rows of a series share; later rows that do are "
+        "duplicates. Rows to be counted, summed or the last of which is taken may share a time "
+        "without being so",
     )
     require: dict[str, str] = Field(
         default_factory=dict,
@@ -86,8 +107,25 @@ class SourceConfig(FileFormat):
         default_factory=list, description="id columns to join on; as a mapping: id: own column"
     )
     known: Literal["past_only", "in_advance"] = "past_only"
+    lasts: Literal["1D"] | None = Field(
+        None, description="of a covariate: a row holds for its whole local day, not for one step"
+    )
 
     _timezone = field_validator("timezone")(check_timezone)
+
+    @field_validator("time_format")
+    @classmethod
+    def _says_which_day(cls, value: str | None) -> str | None:
+        if value is None or value in ("epoch_s", "epoch_ms"):
+            return value
+        day = dt.datetime(2013, 1, 1, tzinfo=dt.UTC)
+        try:
+            read = pd.to_datetime([day.strftime(value)], format=value, utc=True)[0]
+        except ValueError as error:
+            raise ValueError(f"{value!r} is no strptime format: {error}") from None
+        if "%" not in value or read.year != day.year:
+            raise ValueError(f"{value!r} does not say which year: write e.g. '%d/%m/%Y %H:%M'")
+        return value
 
     @model_validator(mode="after")
     def _comes_from_somewhere(self) -> SourceConfig:
@@ -100,9 +138,12 @@ class SourceConfig(FileFormat):
 
     @model_validator(mode="after")
     def _role_has_what_it_needs(self) -> SourceConfig:
-        if self.layout == "rows" and (self.role != "target" or not self.start or self.time):
-            raise ValueError("'layout: rows' is for a target with 'start' and without 'time'")
-        if self.role != "attributes" and self.time is None and self.layout != "rows":
+        one_end = (self.start is None) != (self.end is None)
+        if self.layout == "rows" and (self.role != "target" or not one_end or self.time):
+            raise ValueError(
+                "'layout: rows' is for a target with 'start' or 'end', and without 'time'"
+            )
+        if self.role != "attributes" and not self.time and self.layout != "rows":
             raise ValueError(f"a {self.role} source needs 'time', the name of its time column")
         if self.role == "target" and self.layout != "wide" and not self.id and not self.name:
             raise ValueError(
@@ -119,22 +160,56 @@ class SourceConfig(FileFormat):
             raise ValueError("'aggregate: count' goes with no 'value', and any other with one")
         if isinstance(self.time, dict) and "year" not in self.time:
             raise ValueError("'time' in parts needs at least 'year', the column of the year")
+        if isinstance(self.time, dict) and set(self.time) != set(_PARTS[: len(self.time)]):
+            raise ValueError(
+                f"'time' in parts leaves one out: before {max(self.time, key=_PARTS.index)!r} come "
+                f"{', '.join(_PARTS)}"
+            )
         idle = {
             "require": self.require and self.aggregate != "count",
-            "unique": self.unique and (self.role != "target" or self.layout == "wide"),
+            "layout": self.layout != "long" and self.role != "target",
+            "id": self.id and self.layout == "wide",
+            "value": self.value and self.layout != "long",
+            "unique": self.unique and (self.role != "target" or self.layout != "long"),
             "columns": self.columns and self.role == "target" and self.layout == "long",
             "join": self.join and self.role == "target",
             "aggregate: count": self.aggregate == "count" and self.role != "target",
             "time_format": self.time_format and isinstance(self.time, dict),
             "interval": self.interval and isinstance(self.time, dict),
             "start": self.start and self.layout != "rows",
+            "end": self.end and self.layout != "rows",
             "name": self.name and (self.id or self.role != "target" or self.layout != "long"),
         }
         for key, is_set in idle.items():
             if is_set:
                 raise ValueError(f"'{key}' has no effect on this source: take it out")
+        if self.lasts and self.role != "covariate":
+            raise ValueError("'lasts' is for covariate sources")
         if self.known == "in_advance" and self.role != "covariate":
             raise ValueError("'known: in_advance' is for covariate sources")
+        return self
+
+    @model_validator(mode="after")
+    def _is_not_at_odds_with_itself(self) -> SourceConfig:
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(
+                f"'minimum' {self.minimum:g} is above 'maximum' {self.maximum:g}: no value is "
+                f"possible"
+            )
+        if self.interval and self.interval in (self.time_format or "0000-00-00T00:00:00"):
+            raise ValueError(
+                f"'interval' {self.interval!r} is a part of the times as well: write all that is "
+                f"between the two, e.g. ' - '"
+            )
+        names = list(self.renames.values())
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"'columns' gives several columns the name {twice[0]!r}")
+        taken = {"target": self.id_columns, "covariate": names, "attributes": names}[self.role]
+        if own := sorted(_OWN_COLUMNS[self.role] & set(taken)):
+            raise ValueError(
+                f"{own[0]!r} in '{'id' if self.role == 'target' else 'columns'}' is what the "
+                f"tables call a column of their own: give it another name"
+            )
         return self
 
     @property
@@ -187,12 +262,21 @@ class SourcesConfig(RootModel[dict[str, SourceConfig]]):
         wrong = [name for name in self.root if not _NAME.fullmatch(name)]
         if wrong:
             raise ValueError(
-                f"source names are letters, digits and '_', do not begin with 'shard_', and name "
-                f"a folder; not {wrong}"
+                f"source names are letters, digits and '_', do not begin with 'shard_', are not "
+                f"'panel', and name a folder; not {wrong}"
             )
         targets = [name for name, source in self.root.items() if source.role == "target"]
         if len(targets) != 1:
             raise ValueError(f"exactly one source has 'role: target'; these have: {targets}")
+        givers: dict[str, str] = {}
+        for name, source in self.of_role("covariate").items():
+            for column in source.renames.values():
+                if column in givers:
+                    raise ValueError(
+                        f"'columns' of '{givers[column]}' and of '{name}' both give {column!r}: "
+                        f"rename one, columns: {{column: new name}}"
+                    )
+                givers[column] = name
         return self
 
     def items(self) -> ItemsView[str, SourceConfig]:

@@ -30,6 +30,9 @@ BATCH_ROWS = 500_000
 # cells, why, and the line as it came.
 FILE, LINE, PROBLEM, TEXT = "_file", "_line", "_problem", "_text"
 
+# What is added to rows later: time, day, hash of the series, number.
+_ADDED = ("_local", "_instant", "_day", "_hash", "_row")
+
 # The `_problem` of lines that are no rows, because `ignore_lines` says so.
 IGNORED = "comment or footer"
 
@@ -88,9 +91,9 @@ def check_columns(where: str, source: SourceConfig, columns: list[str]) -> None:
     if lost:
         raise SourceError(
             f"{where} has no column {', '.join(map(repr, lost))}; "
-            f"it has: {', '.join(map(repr, columns))}"
+            f"it has: {', '.join(map(repr, columns)) or 'none'}"
         )
-    if kept := [column for column in (FILE, LINE, PROBLEM, TEXT) if column in columns]:
+    if kept := [name for name in (FILE, LINE, PROBLEM, TEXT, *_ADDED) if name in columns]:
         raise SourceError(
             f"{where} has a column {', '.join(map(repr, kept))}, a name that is kept for where a "
             f"row stood; rename it"
