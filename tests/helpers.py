@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import functools
 import importlib.util
@@ -10,24 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import polars as pl
 import yaml
 from hypothesis import Phase, settings
 
 from clepsydra.config import (
     CalendarConfig,
+    CleaningConfig,
     ModelsConfig,
     SourceConfig,
     SourcesConfig,
     TaskConfig,
 )
-from clepsydra.datasets.raw_store import RawStore, RawStoreDataset, Snapshot
-from clepsydra.pipelines.clean.nodes import (
-    build_panel,
-    build_series,
-    clean_covariates,
-    clean_target,
-)
-from clepsydra.pipelines.collect.nodes import collect_sources
+from clepsydra.datasets.raw_store import HASH, TIME, Feed, RawStore, RawStoreDataset
+from clepsydra.datasets.spool import Spool
+from clepsydra.pipelines.clean.nodes import clean_attributes, clean_covariate, set_clock
+from clepsydra.pipelines.clean.shard import clean_shard
+from clepsydra.pipelines.collect.nodes import collect_source, collect_target
 
 # The same examples on every machine, and no limit of time on a busy one.
 settings.register_profile(
@@ -75,19 +75,44 @@ def make_series(unique_id: str, start: str, y: Any, freq: str = "h") -> pd.DataF
     return pd.DataFrame({"unique_id": unique_id, "ds": ds, "y": values, "is_imputed": False})
 
 
-def text_rows(rows: list[dict[str, str]], file: str = "a.csv") -> pd.DataFrame:
-    """Raw text rows as `read_text` gives them."""
-    return pd.DataFrame(rows).assign(_file=file, _line=range(2, len(rows) + 2))
+def text_rows(rows: list[dict[str, str]], file: str = "a.csv") -> pl.DataFrame:
+    """Raw text rows as a reader gives them."""
+    lines = pl.int_range(2, len(rows) + 2, dtype=pl.Int64, eager=True)
+    return pl.DataFrame(rows).with_columns(pl.lit(file).alias("_file"), lines.alias("_line"))
 
 
-def store_of(folder: Path, **tables: pd.DataFrame) -> RawStoreDataset:
-    """A raw store that holds each table as one undated snapshot known from the beginning."""
-    store = RawStoreDataset(str(folder))
-    store.save(
-        Snapshot(name, None, dt.date.min, dt.date(2000, 1, 1), frame)
-        for name, frame in tables.items()
+def feed_of(
+    rows: pl.DataFrame, day: dt.date | None = None, seen_on: dt.date = dt.date(2000, 1, 1)
+) -> Feed:
+    """A table as a feed of one day; without a day it is known from the beginning.
+
+    All rows have the same hash, and the feed a key that no source has: whoever reads a part of
+    the series hashes them again.
+    """
+    stamped = rows.with_columns(pl.lit(day).cast(pl.Datetime("ns")).alias(TIME))
+    return Feed(
+        "source",
+        [stamped],
+        seen_on,
+        hasher=lambda frame: frame.with_columns(pl.lit(0, pl.UInt32).alias(HASH)),
+        key="another key",
     )
-    return store
+
+
+def store_of(folder: Path, **tables: pl.DataFrame) -> dict[str, RawStoreDataset]:
+    """A raw store a source that holds its table undated, known from the beginning."""
+    stores = {name: RawStoreDataset(str(folder / name)) for name in tables}
+    for name, table in tables.items():
+        stores[name].save(feed_of(table))
+    return stores
+
+
+def table_of(spool: Spool) -> pd.DataFrame:
+    """What a spool holds, as it is loaded after it was saved."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "table.parquet"
+        spool.move_to(path)
+        return pd.read_parquet(path)
 
 
 @functools.cache
@@ -105,33 +130,60 @@ def flights(first: str, as_of: str, ids: tuple[str, ...]) -> dict[str, Any]:
     sources = SourcesConfig.model_validate(parameters("collect")["sources"])
     task = TaskConfig.model_validate(parameters("clean")["task"])
     calendar = CalendarConfig.model_validate(parameters("clean")["calendar"])
-    frames: dict[str, list[pd.DataFrame]] = {}
-    for snapshot in collect_sources(sources, as_of, str(PROJECT)):
-        if snapshot.day is None or snapshot.day.isoformat() >= first:
-            frames.setdefault(snapshot.source, []).append(snapshot.frame)
-    tables = {name: pd.concat(parts, ignore_index=True) for name, parts in frames.items()}
-    raw = tables["flights"]
-    tables["flights"] = raw[(raw["origin"] + "-" + raw["carrier"]).isin(ids)]
+    target, source = sources.target
     with tempfile.TemporaryDirectory() as folder:
-        return _clean(store_of(Path(folder), **tables).load(), sources, task, calendar, as_of)
+        stores = {name: RawStoreDataset(str(Path(folder) / name)) for name, _ in sources.items()}
+        how = (str(PROJECT), {}, stores[target].load())
+        feed, collected = collect_target(sources, as_of, *how)
+        chosen = pl.concat_str(source.id_columns, separator="-").is_in(ids)
+        stores[target].save(_part_of(feed, chosen, first))
+        for name in stores.keys() - {target}:
+            feed = collect_source(sources, collected, *how, name=name)
+            stores[name].save(_part_of(feed, pl.lit(True), first))
+        raw = {name: store.load() for name, store in stores.items()}
+        tables = clean(raw, sources, task, calendar, as_of)
+    return {**tables, "sources": sources, "task": task, "calendar": calendar}
 
 
-def _clean(
-    store: RawStore, sources: SourcesConfig, task: TaskConfig, calendar: CalendarConfig, as_of: str
+def _part_of(feed: Feed, chosen: pl.Expr, first: str) -> Feed:
+    since = pl.col(TIME).is_null() | (pl.col(TIME) >= dt.datetime.fromisoformat(first))
+    return dataclasses.replace(feed, batches=[rows.filter(chosen, since) for rows in feed.batches])
+
+
+def clean(
+    raw: dict[str, RawStore],
+    sources: SourcesConfig,
+    task: TaskConfig,
+    calendar: CalendarConfig,
+    as_of: str,
+    cleaning: CleaningConfig | None = None,
 ) -> dict[str, Any]:
-    observations, series_ids, *_, clock = clean_target(store, sources, task, as_of)
-    covariates, *_ = clean_covariates(store, sources, task, as_of)
-    series = build_series(observations, series_ids, store, sources, task, clock, 1)
-    observations = observations[observations["y"].notna()]
-    panel, future, _ = build_panel(observations, covariates, series, sources, task, calendar, clock)
+    """The clean stage with one shard: `panel`, `future`, `series` and `clock`, and the rest."""
+    target = raw[sources.target[0]]
+    clock = set_clock(target, sources, task, as_of)
+    others = [
+        *(
+            clean_covariate(raw[name], sources, task, as_of, name=name)
+            for name in sources.of_role("covariate")
+        ),
+        *(
+            clean_attributes(raw[name], sources, as_of, name=name)
+            for name in sources.of_role("attributes")
+        ),
+    ]
+    tables = [table for table, *_ in others]
+    how = (sources, task, cleaning or CleaningConfig(), calendar, as_of, 1)
+    panel, future, series, account, quarantine, events = clean_shard(
+        target, clock, *how, *tables, number=0
+    )
     return {
-        "panel": panel,
+        "panel": table_of(panel),
         "future": future,
         "series": series,
         "clock": clock,
-        "sources": sources,
-        "task": task,
-        "calendar": calendar,
+        "account": pd.concat([account, *(its for _, its, _ in others)], ignore_index=True),
+        "quarantine": table_of(quarantine),
+        "events": table_of(events),
     }
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from clepsydra.reading import find_files, local_times, read_text
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clepsydra.errors import SourceError
-from clepsydra.reading import find_files, local_times, read_text
 from helpers import make_source, package_folder, text_rows
 
 HEADER = "id,time,value\n"

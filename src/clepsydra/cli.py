@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ from kedro.io import DatasetError
 from kedro.validation import ParameterValidationError
 from yaml.parser import ParserError
 
+from clepsydra.config.base import tidy
 from clepsydra.errors import ClepsydraError
 
 __all__ = ["cli", "run"]
@@ -34,24 +34,11 @@ def _readable_errors(callback: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return callback(*args, **kwargs)
         except ParameterValidationError as error:
-            raise click.ClickException(_tidy(str(error))) from error
+            raise click.ClickException(tidy(str(error))) from error
         except (ClepsydraError, DatasetError, MissingConfigException, ParserError) as error:
             raise click.ClickException(str(error)) from error
 
     return wrapper
-
-
-def _tidy(message: str) -> str:
-    """Pydantic's report of a wrong parameter without its footnotes."""
-    lines = (
-        re.sub(r" \[type=.*?\]$|Value error, ", "", line)
-        for line in message.splitlines()
-        if "errors.pydantic.dev" not in line
-    )
-    return "\n".join(
-        line.replace("Extra inputs are not permitted", "unknown key; take it out or correct it")
-        for line in lines
-    )
 
 
 def _default_to_parallel(command: click.Command) -> click.Command:

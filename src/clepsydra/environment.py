@@ -16,6 +16,7 @@ ONE_THREAD = dict.fromkeys(
         "MKL_NUM_THREADS",
         "NUMEXPR_NUM_THREADS",
         "NUMBA_NUM_THREADS",
+        "POLARS_MAX_THREADS",
         "VECLIB_MAXIMUM_THREADS",
     ),
     "1",

@@ -42,8 +42,10 @@ def register_pipelines() -> dict[str, Pipeline]:
     structure = current_structure()
     n_shards, models = structure.n_shards, list(structure.global_models)
     stages = {
-        "collect": collect.create_pipeline(),
-        "clean": clean.create_pipeline(n_shards),
+        "collect": collect.create_pipeline(structure.target, list(structure.sources)),
+        "clean": clean.create_pipeline(
+            n_shards, structure.target, list(structure.covariates), list(structure.attributes)
+        ),
         "explore": explore.create_pipeline(n_shards),
         "split": split.create_pipeline(),
         "train": train.create_pipeline(n_shards, models),

@@ -7,17 +7,45 @@ import zlib
 import pandas as pd
 from kedro.pipeline import Pipeline
 
-__all__ = ["gather", "per_shard", "shard_of", "sharded"]
+__all__ = ["ALL", "gather", "hash_range", "per_shard", "series_hash", "shard_of", "sharded"]
+
+ALL = (0, 1 << 32)
+
+
+def series_hash(unique_id: str) -> int:
+    """A number from 0 to 2³² - 1: the same on every machine, process and Python version.
+
+    Examples:
+        >>> series_hash("EWR-OO")
+        2759275766
+    """
+    return zlib.crc32(unique_id.encode())
+
+
+def hash_range(number: int, n_parts: int, within: tuple[int, int] = ALL) -> tuple[int, int]:
+    """First hash of part `number`, and the first of the next, when `within` is cut evenly.
+
+    A shard is a range, so that files sorted by hash are read in part.
+
+    Examples:
+        >>> hash_range(1, 4)
+        (1073741824, 2147483648)
+        >>> hash_range(0, 2, within=(10, 20))
+        (10, 15)
+    """
+    low, high = within
+    width = high - low
+    return low + width * number // n_parts, low + width * (number + 1) // n_parts
 
 
 def shard_of(unique_id: str, n_shards: int) -> int:
-    """A stable shard number: the same on every machine, process and Python version.
+    """The shard whose range of hashes holds the series.
 
     Examples:
         >>> shard_of("EWR-OO", 4)
         2
     """
-    return zlib.crc32(unique_id.encode()) % n_shards
+    return ((series_hash(unique_id) + 1) * n_shards - 1) // ALL[1]
 
 
 def sharded(dataset: str, n_shards: int) -> list[str]:

@@ -11,12 +11,14 @@ import os
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kedro.config import AbstractConfigLoader
 from kedro.framework.project import pipelines, settings
+from pydantic import BaseModel, ValidationError
 
-from clepsydra.config import ModelsConfig
+from clepsydra.config import ModelsConfig, SourcesConfig
+from clepsydra.config.base import tidy
 from clepsydra.errors import ConfigError
 from clepsydra.models.base import global_models
 
@@ -31,26 +33,45 @@ class Structure:
 
     n_shards: int
     global_models: tuple[str, ...]
+    sources: tuple[str, ...]
+    target: str
+    covariates: tuple[str, ...]
+    attributes: tuple[str, ...]
 
     @classmethod
     def read(cls, parameters: dict[str, Any]) -> Structure:
         """From the merged parameters.
 
         Raises:
-            ConfigError: `n_shards` or `models` is missing or wrong.
+            ConfigError: `n_shards`, `models` or `sources` is missing or wrong.
         """
         n_shards = parameters.get("n_shards")
         if not isinstance(n_shards, int) or n_shards < 1:
             raise ConfigError(f"n_shards is {n_shards!r}: it must be a whole number from 1 up")
-        try:
-            models = ModelsConfig.model_validate(parameters.get("models"))
-        except ValueError as error:
-            raise ConfigError(f"models: {error}") from None
-        return cls(n_shards, tuple(global_models(models)))
+        models = _validated(ModelsConfig, "models", parameters)
+        sources = _validated(SourcesConfig, "sources", parameters)
+        return cls(
+            n_shards,
+            tuple(global_models(models)),
+            tuple(sources.root),
+            sources.target[0],
+            tuple(sources.of_role("covariate")),
+            tuple(sources.of_role("attributes")),
+        )
+
+
+_Config = TypeVar("_Config", bound=BaseModel)
+
+
+def _validated(model: type[_Config], key: str, parameters: dict[str, Any]) -> _Config:
+    try:
+        return model.model_validate(parameters.get(key))
+    except ValidationError as error:
+        raise ConfigError(f"{key}: {tidy(str(error))}") from None
 
 
 _KEYS = {
-    *("as_of", "n_shards", "project_path", "sources", "task", "calendar", "windows"),
+    *("as_of", "n_shards", "project_path", "sources", "task", "cleaning", "calendar", "windows"),
     *("models", "evaluate", "deploy", "monitor"),
 }
 _followed: Structure | None = None

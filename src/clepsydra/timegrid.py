@@ -8,6 +8,8 @@ change, and a seasonal model on a UTC grid is then wrong for a whole season.
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -16,56 +18,64 @@ __all__ = [
     "add_span",
     "grid",
     "local_day_start",
-    "localize",
     "period_start",
     "shorter_than_a_day",
     "snap",
     "to_utc",
     "to_wall",
+    "utc_candidates",
 ]
 
 
-def localize(
-    naive: pd.Series, timezone: str, order_within: pd.Series | None = None
-) -> tuple[pd.Series, pd.Series]:
-    """Attach `timezone` to naive local times and convert them to UTC.
+def utc_candidates(naive: np.ndarray, timezone: str) -> pd.DataFrame:
+    """What naive local times can mean in UTC.
 
-    The hour that the clocks repeat in autumn is ambiguous: within each group of `order_within`,
-    its first occurrence is summer time and later ones are winter time; where it occurs once it is
-    winter time. The hour they skip in spring does not exist: it becomes missing.
+    The hour that the clocks repeat in autumn has two meanings. The one they skip in spring has
+    none; but a midnight that is skipped is a date, and the day begins when the clocks have moved.
 
     Args:
-        naive: `[N]` naive timestamps, `NaT` allowed.
+        naive: `[N]` local times, `datetime64[ns]`.
         timezone: IANA name.
-        order_within: `[N]` labels; rows of one label are one feed in its own order.
 
     Returns:
-        A pair: `[N]` naive UTC timestamps, and `[N]` notes that are `""`, `"ambiguous"` or
-        `"nonexistent"`.
+        `_local` as given, `_earlier` (of a repeated hour: summer time) and `_later` in naive UTC,
+        missing where the time does not exist; `_shifted`, there only, the time that clocks show
+        that were not moved forward; and `_ambiguous`.
 
     Examples:
-        >>> times = pd.Series(pd.to_datetime(["2013-11-03 01:00", "2013-11-03 01:00"]))
-        >>> utc, note = localize(times, "America/New_York", pd.Series(["a", "a"]))
-        >>> utc.dt.hour.tolist(), note.tolist()
-        ([5, 6], ['ambiguous', 'ambiguous'])
+        >>> times = np.array(["2013-11-03T01:00", "2013-03-10T02:00"], dtype="datetime64[ns]")
+        >>> table = utc_candidates(times, "America/New_York")
+        >>> table["_earlier"].dt.hour.tolist(), table["_later"].dt.hour.tolist()
+        ([5.0, nan], [6.0, nan])
+        >>> table["_ambiguous"].tolist(), table["_shifted"].dt.hour.tolist()
+        ([True, False], [nan, 7.0])
     """
-    aware = naive.dt.tz_localize(timezone, ambiguous="NaT", nonexistent="NaT")
-    odd = aware.isna() & naive.notna()
-    notes = pd.Series("", index=naive.index, dtype=object)
-    if odd.any():
-        at = naive[odd]
-        keys = [at] if order_within is None else [at, order_within[odd]]
-        group = at.groupby([key.to_numpy() for key in keys])
-        summer = (group.cumcount() == 0) & (group.transform("size") > 1)
-        resolved = at.dt.tz_localize(timezone, ambiguous=summer.to_numpy(), nonexistent="NaT")
-        notes[odd] = np.where(resolved.isna(), "nonexistent", "ambiguous")
-        # A midnight that is skipped is a date: the day begins when the clocks have moved.
-        dates = resolved.isna() & (at == at.dt.normalize())
-        shifted = at.dt.tz_localize(timezone, ambiguous=True, nonexistent="shift_forward")
-        resolved = resolved.where(~dates, shifted)
-        notes[at.index[dates]] = ""
-        aware = aware.where(~odd, resolved.reindex(aware.index))
-    return aware.dt.tz_convert("UTC").dt.tz_localize(None), notes
+    times = pd.DatetimeIndex(naive)
+
+    def utc(summer: bool, nonexistent: Any) -> pd.DatetimeIndex:
+        flags = np.full(len(times), summer)
+        local = times.tz_localize(timezone, ambiguous=flags, nonexistent=nonexistent)
+        return local.tz_convert("UTC").tz_localize(None)
+
+    earlier, later = utc(True, "NaT"), utc(False, "NaT")
+    skipped = later.isna() & ~times.isna()
+    skipped_midnight = skipped & (times == times.normalize())
+    day_start = utc(True, "shift_forward")
+    earlier, later = (at.where(~skipped_midnight, day_start) for at in (earlier, later))
+    moved = pd.Series(pd.NaT, index=range(len(times)), dtype="datetime64[ns]")
+    for number in np.flatnonzero(skipped & ~skipped_midnight):
+        moved[number] = times[number] - _offset_before(times[number], timezone)
+    table = {"_local": times, "_earlier": earlier, "_later": later, "_shifted": moved}
+    ambiguous = (earlier != later) & ~later.isna()
+    return pd.DataFrame({**table, "_ambiguous": ambiguous}).astype(
+        dict.fromkeys(table, "datetime64[ns]")
+    )
+
+
+def _offset_before(skipped: pd.Timestamp, timezone: str) -> dt.timedelta | None:
+    """How far local time was from UTC before the clocks went over this time."""
+    # pandas moves a time on correctly only where the clocks go forward by an hour.
+    return skipped.to_pydatetime(warn=False).replace(tzinfo=ZoneInfo(timezone), fold=0).utcoffset()
 
 
 def to_wall(utc: pd.Series, timezone: str) -> pd.Series:
@@ -144,6 +154,8 @@ def snap(utc: pd.Series, freq: str, timezone: str) -> pd.Series:
         >>> snap(times, "h", "UTC")[0], snap(times, "MS", "UTC")[0]
         (Timestamp('2013-07-01 12:00:00'), Timestamp('2013-07-01 00:00:00'))
     """
+    if utc.empty:
+        return utc
     if shorter_than_a_day(freq):
         return utc.dt.floor(freq)
     offset = _offset(freq)

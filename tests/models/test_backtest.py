@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from threadpoolctl import threadpool_limits
 
-from clepsydra.config import ModelsConfig, SourcesConfig, TaskConfig, WindowsConfig
+from clepsydra.config import CleaningConfig, ModelsConfig, SourcesConfig, TaskConfig, WindowsConfig
 from clepsydra.models.backtest import backtest, finalize, history_length, to_wall_frame, until
 from clepsydra.models.base import build_models, global_models, local_models
 from clepsydra.pipelines.clean.regular import regularize
@@ -95,7 +96,12 @@ def in_a_gap(level_after: float) -> pd.DataFrame:
     observed = make_series("a", "2013-01-01", 10.0 + np.arange(100) % 7, freq="D")
     observed.loc[90:, "y"] += level_after
     observed = observed.drop(index=range(80, 90)).drop(columns="is_imputed")
-    panel = regularize(observed, pd.Timestamp("2013-04-11"), task)
+    regular = regularize(
+        pl.from_pandas(observed), pd.Timestamp("2013-04-11"), task, CleaningConfig()
+    )
+    panel = pd.DataFrame(
+        {"unique_id": "a", "ds": regular.steps, "y": regular.y, "is_imputed": regular.is_imputed}
+    )
     assert panel["is_imputed"].sum() == 10
     cutoffs = panel["ds"].iloc[[70, 85, 88]]
     windows = pd.DataFrame(

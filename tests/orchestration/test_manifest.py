@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -96,7 +97,7 @@ def test_no_edge_is_implied_by_others(stages: dict[str, dict[str, Any]]) -> None
 
 def test_a_stale_file_is_reported_with_the_command_that_mends_it(tmp_path: Path) -> None:
     stale = tmp_path / "line.json"
-    stale.write_text(LINE.read_text(encoding="utf-8").replace('"nodes": 1,', '"nodes": 99,', 1))
+    stale.write_text(re.sub(r'"nodes": \d+,', '"nodes": 99,', LINE.read_text("utf-8"), count=1))
     check = ("-m", "clepsydra.orchestration.manifest", "--path", str(stale))
     done = python(*check, "--check")
     assert done.returncode == 1

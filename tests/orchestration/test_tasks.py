@@ -89,9 +89,9 @@ def test_importing_the_tasks_imports_nothing_heavy() -> None:
 
 def test_stages_run_from_anywhere_and_leave_nothing_behind(found: dict[str, Any]) -> None:
     collect, clean = found["results"]
-    assert (collect["stage"], collect["as_of"], collect["nodes"]) == ("collect", "2013-11-30", 1)
+    assert (collect["stage"], collect["as_of"]) == ("collect", "2013-11-30")
     assert (clean["stage"], clean["as_of"]) == ("clean", "2013-11-30")
-    assert clean["nodes"] > 1
+    assert clean["nodes"] > collect["nodes"] > 1
     assert clean["seconds"] > 0
     assert found["published_as"] == "run-1"
     assert found["parent"] == "before"

@@ -6,9 +6,19 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pandas as pd
+from kedro.io import DatasetError
 from kedro_datasets import json, pandas, pickle
 
-__all__ = ["JSONDataset", "ParquetDataset", "PickleDataset"]
+from clepsydra.datasets.spool import Spool
+
+__all__ = [
+    "JSONDataset",
+    "ParquetDataset",
+    "ParquetFileDataset",
+    "ParquetPartsDataset",
+    "PickleDataset",
+]
 
 
 class _AtomicSave:
@@ -38,7 +48,56 @@ class _AtomicSave:
 
 
 class ParquetDataset(_AtomicSave, pandas.ParquetDataset):
-    """`kedro_datasets.pandas.ParquetDataset`, saved atomically."""
+    """`kedro_datasets.pandas.ParquetDataset`, saved atomically; takes a `Spool` as well.
+
+    Args:
+        sort_by: columns that rows are put in order of when they are loaded: of a table that is
+            written in pieces, whose order means nothing.
+        arguments: of `kedro_datasets.pandas.ParquetDataset`.
+    """
+
+    def __init__(self, *, sort_by: list[str] | None = None, **arguments: Any):
+        super().__init__(**arguments)
+        self._sort_by = sort_by
+
+    def load(self) -> pd.DataFrame:
+        frame = super().load()
+        return frame.sort_values(self._sort_by, ignore_index=True) if self._sort_by else frame
+
+    def save(self, data: Any) -> None:
+        if not isinstance(data, Spool):
+            super().save(data)
+            return
+        final = Path(super()._get_save_path())
+        partial = final.with_name(f".{os.getpid()}.{final.name}")
+        try:
+            data.move_to(partial)
+            partial.replace(final)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+class ParquetPartsDataset(ParquetDataset):
+    """A table in the files of one folder. What is saved is the list of them.
+
+    Files of the folder that are not in the list are left over from a run with more parts, and are
+    deleted.
+    """
+
+    def save(self, data: list[Path]) -> None:
+        folder = Path(super()._get_save_path())
+        strange = [path for path in data if path.parent != folder]
+        if strange:
+            raise DatasetError(f"'{strange[0]}' is not in '{folder}': correct its 'filepath'")
+        for path in set(folder.glob("*.parquet")) - set(data):
+            path.unlink()
+
+
+class ParquetFileDataset(pandas.ParquetDataset):
+    """A Parquet file, loaded as its path: for nodes that read it piece by piece."""
+
+    def load(self) -> Path:
+        return Path(self._get_load_path())
 
 
 class JSONDataset(_AtomicSave, json.JSONDataset):

@@ -1,91 +1,169 @@
-"""Immutable raw snapshots with a manifest: one per source and day.
+"""Immutable raw snapshots of one source, with a manifest.
 
 Kedro's `IncrementalDataset` compares one largest id and reads eagerly, so late or revised days are
 lost. Here every snapshot stays as it was written; a day whose content changed gets a new snapshot
 beside the old one, and a reader asks for what was known at a day.
+
+Days that arrive together share a file, so that years of history are not thousands of files. Within
+a file the rows lie in order of `_hash`, a number that the series' id gives: a reader that works on
+a part of the series skips the rest of the file.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
+import datetime as dt
+import json
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import polars as pl
+from filelock import FileLock, Timeout
 from kedro.io import AbstractDataset
 
-from clepsydra.fingerprint import fingerprint
+from clepsydra.datasets.raw_files import DAY, HASH, TIME, SnapshotWriter, write_atomically
+from clepsydra.datasets.spool import Batches
+from clepsydra.errors import SourceError
 
-__all__ = ["RawStore", "RawStoreDataset", "Snapshot"]
+__all__ = ["DAY", "HASH", "TIME", "WHOLE", "Feed", "RawStore", "RawStoreDataset"]
 
-# Where a row stood is kept, but a row that only moved is not a revision.
-_PLACE = ["_file", "_line"]
-_MANIFEST = "manifest.parquet"
-_COLUMNS = ["source", "day", "known_from", "path", "rows", "bytes", "sha256", "content", "columns"]
+WHOLE = (0, 1 << 32)
+
+_MANIFEST, _STATE, _LOCK = "manifest.parquet", "state.json", ".lock"
+_COLUMNS = {
+    "day": str,
+    "known_from": str,
+    "seen_on": str,
+    "rows": "int64",
+    "content": str,
+    "step_s": "float64",
+    "path": str,
+    "file_rows": "int64",
+    "bytes": "int64",
+    "sha256": str,
+    "columns": str,
+    "first_day": str,
+    "last_day": str,
+    "key": str,
+}
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """The rows of one source for one day, as text, exactly as they came.
+class Feed:
+    """What one run collects from one source.
 
     Attributes:
-        source: name of the source in the configuration.
-        day: the local day the rows belong to; `None` for tables without time and undated rows.
-        known_from: first `as_of` at which the rows may be used.
-        seen_on: the `as_of` that collected them; a revision is not known before.
-        frame: `[N, columns]` strings, with `_file` and `_line` saying where each row stood.
+        source: its name.
+        batches: text rows, bounded in size, with `_local`, the naive local time (null: undated).
+        seen_on: the `as_of` that collects them; a revision is not known before.
+        hasher: adds `_hash` to rows, from the columns that name their series.
+        key: the names of those columns, joined by commas.
+        in_advance: the rows of every day are known from the beginning.
+        identity: columns that identify a row. Given, the rows are a part of their days: they
+            replace rows of the same identity and leave the others. Not given, a day's rows stand
+            for the whole day.
+        state: called when all batches are read: what the next run needs to know, JSON.
     """
 
     source: str
-    day: date | None
-    known_from: date
-    seen_on: date
-    frame: pd.DataFrame
+    batches: Batches
+    seen_on: dt.date
+    hasher: Callable[[pl.DataFrame], pl.DataFrame]
+    key: str = ""
+    in_advance: bool = False
+    identity: list[str] | None = None
+    state: Callable[[], dict[str, Any]] = field(default=dict)
 
 
 @dataclass(frozen=True)
 class RawStore:
-    """Read access to the snapshots; opens a file only when its rows are asked for."""
+    """Read access to one source's snapshots; opens a file only when its rows are asked for."""
 
     root: Path
     manifest: pd.DataFrame
+    state: dict[str, Any] = field(default_factory=dict)
 
-    def read(self, source: str, as_of: date | None = None) -> pd.DataFrame:
-        """All rows of `source` known at `as_of`: of each day the newest snapshot known by then.
+    def known(self, as_of: dt.date | None = None) -> pd.DataFrame:
+        """Of every day the newest version known at `as_of`: rows of the manifest, days in order.
 
         Args:
-            source: name of the source.
-            as_of: the day of the run; `None` reads everything.
-
-        Returns:
-            `[N, columns]` strings, days in order; empty if nothing was known.
+            as_of: the day of the run; `None` knows everything.
         """
-        known = self.manifest[self.manifest["source"] == source]
+        known = self.manifest
         if as_of is not None:
             known = known[known["known_from"] <= as_of.isoformat()]
-        newest = known.groupby("day", sort=True).tail(1).sort_values("day")
-        frames = [pd.read_parquet(self.root / path) for path in newest["path"]]
-        return pd.concat(frames, ignore_index=True).fillna("") if frames else pd.DataFrame()
+        return known.drop_duplicates("day", keep="last").sort_values("day", ignore_index=True)
 
-    def days(self, source: str) -> list[date]:
-        """Days of `source` that have a snapshot, in order."""
-        days = self.manifest.loc[self.manifest["source"] == source, "day"]
-        return sorted(date.fromisoformat(day) for day in set(days) if day)
+    def read(
+        self,
+        as_of: dt.date | None = None,
+        hashes: tuple[int, int] = WHOLE,
+        days: Iterable[dt.date | None] | None = None,
+        key: str | None = None,
+        rehash: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
+    ) -> pl.DataFrame:
+        """Rows known at `as_of`, in order of days and, within a series, as they came.
+
+        Args:
+            as_of: the day of the run; `None` reads everything.
+            hashes: first hash, and the one after the last, of the series to read.
+            days: only these (`None` for undated rows); all if not given.
+            key: the columns that hashes are made of now. Files that were hashed on others are
+                hashed again by `rehash`.
+
+        Returns:
+            `[N, columns]` strings, `_line`, `_day` and `_hash`; empty if nothing is known.
+
+        Raises:
+            SourceError: a snapshot is missing or not as the manifest says.
+        """
+        known = self.known(as_of)
+        if days is not None:
+            known = known[known["day"].isin([day.isoformat() if day else "" for day in days])]
+        frames = []
+        for path, chosen in known.groupby("path", sort=False):
+            entry = chosen.iloc[0]
+            rows = pl.scan_parquet(self._checked(str(path), int(entry["bytes"])))
+            if chosen["rows"].sum() < entry["file_rows"]:
+                rows = rows.filter(_in_days(chosen["day"]))
+            if rehash is not None and entry["key"] != key:
+                rows = rehash(rows.collect()).lazy()
+            if hashes != WHOLE:
+                rows = rows.filter(pl.col(HASH).is_between(*hashes, closed="left"))
+            frames.append(rows.collect())
+        if not frames:
+            return pl.DataFrame()
+        whole = pl.concat(frames, how="diagonal_relaxed")
+        return whole.with_columns(pl.col(pl.String, pl.Categorical).fill_null(""))
+
+    def days(self) -> list[dt.date]:
+        """Days that have a snapshot, in order."""
+        return sorted(dt.date.fromisoformat(day) for day in set(self.manifest["day"]) if day)
+
+    def _checked(self, path: str, size: int) -> Path:
+        file = self.root / path
+        found = file.stat().st_size if file.exists() else None
+        if found != size:
+            what = "is missing" if found is None else f"has {found} bytes instead of {size}"
+            raise SourceError(
+                f"raw snapshot '{file}' {what}; restore it, or delete the folder '{self.root}' "
+                f"and collect again"
+            )
+        return file
 
 
-class RawStoreDataset(AbstractDataset[Iterable[Snapshot], RawStore]):
-    """Saves snapshots that are new, keeps those it has, loads a `RawStore`.
+class RawStoreDataset(AbstractDataset[Feed, RawStore]):
+    """Saves what is new in a `Feed`, keeps what it has, loads a `RawStore`.
 
     Every file appears whole or not at all, the manifest last: a run killed in the middle leaves
-    files that the next one writes again.
+    what it had, and the next one writes the rest again. Two runs at once do not mix: the second
+    is refused.
 
     Args:
-        filepath: folder of the store.
+        filepath: folder of the source's snapshots.
         metadata: free form, for plugins.
     """
 
@@ -93,66 +171,59 @@ class RawStoreDataset(AbstractDataset[Iterable[Snapshot], RawStore]):
         self._root = Path(filepath)
         self.metadata = metadata
 
+    @classmethod
+    def _save_wrapper(cls, save_func: Callable[..., None]) -> Callable[..., None]:
+        # Kedro's own would make a `DatasetError` of what is wrong with a source that is read as
+        # it is saved.
+        return save_func
+
     def load(self) -> RawStore:
-        return RawStore(self._root, self._read_manifest())
+        return RawStore(self._root, self._read_manifest(), self._read_state())
 
-    def save(self, data: Iterable[Snapshot]) -> None:
-        manifest = self._read_manifest()
-        newest = {(row.source, row.day): row.content for row in manifest.itertuples()}
-        added = []
-        for snapshot in data:
-            day = snapshot.day.isoformat() if snapshot.day else ""
-            content = fingerprint(snapshot.frame.drop(columns=_PLACE, errors="ignore"))
-            previous = newest.get((snapshot.source, day))
-            if previous == content:
-                continue
-            newest[snapshot.source, day] = content
-            added.append(self._write(snapshot, day, content, revised=previous is not None))
-        if added or not (self._root / _MANIFEST).exists():
-            merged = pd.concat([manifest, pd.DataFrame(added, columns=_COLUMNS)], ignore_index=True)
-            _write_atomically(
-                self._root / _MANIFEST,
-                _parquet_bytes(merged.astype({"rows": "int64", "bytes": "int64"})),
+    def save(self, data: Feed) -> None:
+        self._root.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self._root / _LOCK, timeout=0):
+                self._add(data)
+        except Timeout:
+            raise SourceError(
+                f"source '{data.source}' is being collected by another run into '{self._root}': "
+                f"wait for it to end"
+            ) from None
+
+    def _add(self, feed: Feed) -> None:
+        # Not called `_save`: Kedro would take it for `save`.
+        store = self.load()
+        writer = SnapshotWriter(self._root, feed, store)
+        added = pd.DataFrame(writer.write(), columns=list(_COLUMNS)).astype(_COLUMNS)
+        if len(added) or not (self._root / _MANIFEST).exists():
+            manifest = pd.concat([store.manifest, added], ignore_index=True)
+            write_atomically(
+                self._root / _MANIFEST, lambda path: manifest.to_parquet(path, index=False)
             )
-
-    def _write(self, snapshot: Snapshot, day: str, content: str, revised: bool) -> dict[str, Any]:
-        path = Path(snapshot.source) / f"{day or 'undated'}-{content[:12]}.parquet"
-        data = _parquet_bytes(snapshot.frame)
-        _write_atomically(self._root / path, data)
-        known_from = snapshot.known_from
-        if revised:
-            known_from = max(known_from, snapshot.seen_on)
-        return {
-            "source": snapshot.source,
-            "day": day,
-            "known_from": known_from.isoformat(),
-            "path": path.as_posix(),
-            "rows": len(snapshot.frame),
-            "bytes": len(data),
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "content": content,
-            "columns": ",".join(snapshot.frame.columns),
-        }
+        state = feed.state()
+        if state != store.state:
+            text = json.dumps(state, indent=1, sort_keys=True)
+            write_atomically(self._root / _STATE, lambda path: path.write_text(text))
 
     def _read_manifest(self) -> pd.DataFrame:
         path = self._root / _MANIFEST
-        return pd.read_parquet(path) if path.exists() else pd.DataFrame(columns=_COLUMNS)
+        if path.exists():
+            return pd.read_parquet(path)
+        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in _COLUMNS.items()})
+
+    def _read_state(self) -> dict[str, Any]:
+        path = self._root / _STATE
+        return json.loads(path.read_text()) if path.exists() else {}
 
     def _exists(self) -> bool:
         return (self._root / _MANIFEST).exists()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._root)}
+        return {"filepath": os.fspath(self._root)}
 
 
-def _parquet_bytes(frame: pd.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    frame.to_parquet(buffer, index=False)
-    return buffer.getvalue()
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(data)
-    partial.replace(path)
+def _in_days(days: Iterable[str]) -> pl.Expr:
+    dates = [dt.date.fromisoformat(day) for day in days if day]
+    undated = pl.col(DAY).is_null() if "" in set(days) else pl.lit(False)
+    return pl.col(DAY).is_in(dates) | undated

@@ -25,7 +25,7 @@ __all__ = [
     "without_hindsight",
 ]
 
-_NOT_FEATURES = {"is_imputed"}
+_NOT_FEATURES = {"is_imputed", "is_outlier"}
 _ONE_HOUR = pd.Timedelta(1, "h")
 _TIME = "datetime64[ns]"
 _POINTS = {"unique_id": object, "cutoff": _TIME, "ds": _TIME, "model": object, "y_hat": float}

@@ -52,4 +52,4 @@ class StatsforecastModel:
             # Of a constant series Theta asks statsmodels for an autocorrelation that is 0 / 0.
             warnings.filterwarnings("ignore", "invalid value encountered", RuntimeWarning)
             forecast = engine.forecast(df=history[["unique_id", "ds", "y"]], h=int(horizon))
-        return forecast.set_axis(["unique_id", "ds", "y_hat"], axis=1)
+        return pd.DataFrame(forecast).set_axis(["unique_id", "ds", "y_hat"], axis=1)

@@ -4,30 +4,39 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from collections.abc import Iterator
+from pathlib import Path
 
 import pandas as pd
+import polars as pl
+import pyarrow.parquet as pq
 
-from clepsydra.calendars import calendar_columns
-from clepsydra.config import CalendarConfig, SourceConfig, SourcesConfig, TaskConfig, parse_as_of
+from clepsydra.config import SourceConfig, SourcesConfig, TaskConfig, parse_as_of
 from clepsydra.datasets.raw_store import RawStore
+from clepsydra.datasets.spool import Spool, copy_pieces
 from clepsydra.errors import PanelError, SourceError
-from clepsydra.pipelines.clean.parsing import join_ids, parse_covariate, parse_target, series_ids
-from clepsydra.pipelines.clean.regular import (
-    covariates_to_grid,
-    fill_covariate,
-    regularize,
-    to_grid,
+from clepsydra.pipelines.clean.events import clock_changes
+from clepsydra.pipelines.clean.ledger import ACCOUNT_SCHEMA, check_balance
+from clepsydra.pipelines.clean.parsing import (
+    Parsed,
+    parse_attributes,
+    parse_covariate,
+    parse_target,
+    row_steps,
+    series_columns,
+    value_columns,
 )
-from clepsydra.sharding import shard_of
-from clepsydra.timegrid import add_span, grid, local_day_start, period_start, snap, to_wall
+from clepsydra.pipelines.clean.regular import to_grid
+from clepsydra.timegrid import add_span, grid, local_day_start, shorter_than_a_day, snap, to_wall
 
 __all__ = [
-    "build_panel",
-    "build_series",
-    "clean_covariates",
-    "clean_target",
+    "clean_attributes",
+    "clean_covariate",
+    "gather_events",
+    "gather_files",
+    "gather_parts",
     "report_quality",
-    "split_observations",
+    "set_clock",
 ]
 
 _LOGGER = logging.getLogger(__name__)
@@ -35,328 +44,281 @@ _MANY_REJECTED = 0.1
 _LONGEST_SILENCE = pd.Timedelta(days=14)
 
 
-def clean_target(
+def set_clock(
     raw: RawStore, sources: SourcesConfig, task: TaskConfig, as_of: str
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, str]]:
-    """Type the target's rows known at `as_of`, put them on the grid, and set the run's clock.
+) -> dict[str, str]:
+    """When the panel ends, from the newest days of the target known at `as_of`.
 
     Returns:
-        observations: `unique_id`, `ds`, `y` on the grid, gaps still open.
-        series_ids: every series that a row names, usable or not: `unique_id` and the id columns.
-        account, quarantine: the fate of every raw row.
-        clock: `as_of`, `panel_end` (first step not known), `cutoff` (last step known), and
-            `known_until`: when the last day that has any row ended.
+        `as_of`, `panel_end` (first step not known), `cutoff` (last step known), and
+        `known_until`: when the last day that has any row ended.
 
     Raises:
-        SourceError: nothing is known at `as_of`, or no row is usable.
+        SourceError: nothing is known at `as_of`, or no row is usable, or the last are too old.
     """
     name, source = sources.target
     day = parse_as_of(as_of)
-    known = raw.read(name, day)
-    if known.empty:
-        first = min(raw.days(name), default=None)
+    if raw.known(day).empty:
+        first = min(raw.days(), default=None)
         raise SourceError(
             f"as_of {as_of}: nothing of source '{name}' is known then "
             f"(first day collected: {first}); run 'collect' or choose a later day"
         )
-
-    def end(ds: pd.Series) -> pd.Timestamp:
-        if day is None:
-            last = snap(ds.iloc[[ds.argmax()]], task.freq, task.timezone).iloc[0]
-            return add_span(last, 1, task.freq, task.timezone)
+    last_row, newest = _newest(name, source, task, raw, day)
+    if day is None:
+        last_step = snap(pd.Series([last_row]), task.freq, task.timezone).iloc[0]
+        panel_end = add_span(last_step, 1, task.freq, task.timezone)
+    else:
         # The source's last day may end before the day does on the clock of the forecasts.
         ends = [local_day_start(day, zone) for zone in (task.timezone, source.timezone)]
-        return snap(pd.Series([min(ends)]), task.freq, task.timezone).iloc[0]
-
-    rows, account, quarantine = parse_target(
-        name, source, known, lambda ds: period_start(end(ds), task.freq, task.timezone)
-    )
-    if rows["y"].notna().sum() == 0:
-        reasons = sorted(set(account["measure"]) - {"rows in", "rows kept"})
-        raise SourceError(
-            f"source '{name}': no row can be used ({'; '.join(reasons)}); "
-            f"correct the source's description"
-        )
-    panel_end = end(rows["ds"])
-    newest = rows.loc[rows["y"].notna(), "ds"].max()
+        panel_end = snap(pd.Series([min(ends)]), task.freq, task.timezone).iloc[0]
     two_seasons_ago = add_span(panel_end, -2 * task.season_length, task.freq, task.timezone)
     if newest < min(two_seasons_ago, panel_end - _LONGEST_SILENCE):
         raise SourceError(
             f"as_of {as_of}: the last data of source '{name}' are of {newest} UTC, two seasons or "
             f"more before; correct as_of, write 'latest', or see why the source has stopped"
         )
-    last_row = to_wall(rows["ds"].iloc[[rows["ds"].argmax()]], source.timezone).iloc[0]
-    known_until = local_day_start(last_row.date() + dt.timedelta(days=1), source.timezone)
+    last_day = to_wall(pd.Series([last_row]), source.timezone).iloc[0].date()
+    known_until = local_day_start(last_day + dt.timedelta(days=1), source.timezone)
     today = to_wall(pd.Series([panel_end]), task.timezone).iloc[0].date()
-    clock = {
+    return {
         "as_of": (day or today).isoformat(),
         "panel_end": panel_end.isoformat(),
         "cutoff": add_span(panel_end, -1, task.freq, task.timezone).isoformat(),
         "known_until": min(panel_end, known_until).isoformat(),
     }
-    ids = series_ids(name, source, known)
-    return to_grid(rows, source, task), ids, account, quarantine, clock
 
 
-def clean_covariates(
-    raw: RawStore, sources: SourcesConfig, task: TaskConfig, as_of: str
+def _newest(
+    name: str, source: SourceConfig, task: TaskConfig, raw: RawStore, as_of: dt.date | None
+) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """Times (naive UTC) of the last row, and of the last row with a value.
+
+    Days are read from the newest back, until one has a value.
+    """
+    last_row: pd.Timestamp | None = None
+    reasons: set[str] = set()
+    for parsed in _days_backwards(name, source, task, raw, as_of):
+        reasons |= set(parsed.account["measure"])
+        valued = parsed.rows.filter(pl.col("y").is_not_null())
+        if parsed.rows.height and last_row is None:
+            last_row = pd.Timestamp(parsed.rows["ds"].max())
+        if valued.height and last_row is not None:
+            return last_row, pd.Timestamp(valued["ds"].max())
+    reasons = {reason for reason in reasons if reason.startswith(("excluded", "quarantined"))}
+    raise SourceError(
+        f"source '{name}': no row can be used ({'; '.join(sorted(reasons))}); "
+        f"correct the source's description"
+    )
+
+
+def _days_backwards(
+    name: str, source: SourceConfig, task: TaskConfig, raw: RawStore, as_of: dt.date | None
+) -> Iterator[Parsed]:
+    days = raw.known(as_of)["day"]
+    for day in reversed(days.to_list()):
+        rows = raw.read(as_of, days=[dt.date.fromisoformat(day) if day else None])
+        yield parse_target(name, source, rows, steps=row_steps(source, task, rows.columns))
+
+
+def clean_covariate(
+    raw: RawStore, sources: SourcesConfig, task: TaskConfig, as_of: str, *, name: str
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Type the rows of every covariate source known at `as_of`.
+    """Type the rows of a covariate source known at `as_of`.
 
     Returns:
-        covariates: `source`, `join_key`, `ds` (naive UTC, on the grid), then every covariate
-            column.
+        covariates: `join_key`, `ds` (naive UTC, on the grid), then every covariate column.
         account, quarantine: the fate of every raw row, and how many grid steps between a key's
             first and last row have none.
     """
-    day = parse_as_of(as_of)
-    parts = [
-        parse_covariate(name, source, known)
-        for name, source in sources.of_role("covariate").items()
-        if not (known := raw.read(name, day)).empty
-    ]
-    if not parts:
-        empty = pd.DataFrame({"source": [], "join_key": [], "ds": pd.to_datetime([])})
-        return empty, pd.DataFrame(), pd.DataFrame()
-    covariates, accounts, quarantines = (
-        pd.concat(frames, ignore_index=True) for frames in zip(*parts, strict=True)
-    )
+    source = dict(sources.items())[name]
+    rows = _known_rows(raw, source, as_of)
+    parsed = parse_covariate(name, source, rows)
+    values = list(source.renames.values())
+    rows = parsed.rows
+    if source.lasts and shorter_than_a_day(task.freq):
+        rows = _all_day(rows, source, task)
+    covariates = to_grid(rows, ["join_key"], values, source, task)
     missing = [
         {
-            "source": source,
+            "source": name,
             "unique_id": key,
             "measure": "grid steps without a row",
-            "value": len(_steps_between(ds, task)) - snap(ds, task.freq, task.timezone).nunique(),
+            "value": float(len(_steps_between(part["ds"], task)) - part.height),
         }
-        for (source, key), ds in covariates.groupby(["source", "join_key"])["ds"]
+        for (key,), part in covariates.group_by("join_key", maintain_order=True)
     ]
-    covariates = pd.concat(
+    account = pl.concat([parsed.account, pl.DataFrame(missing, schema=ACCOUNT_SCHEMA)])
+    return covariates.to_pandas(), account.to_pandas(), parsed.quarantine.to_pandas()
+
+
+def _all_day(rows: pl.DataFrame, source: SourceConfig, task: TaskConfig) -> pl.DataFrame:
+    """Every row once for each grid step of its local day, which has 23 to 25 hours."""
+    if rows.is_empty():
+        return rows
+    days = to_wall(rows["ds"].unique().sort().to_pandas(), source.timezone).dt.date.unique()
+    table = pl.DataFrame(
         [
-            covariates_to_grid(covariates[covariates["source"] == name], source, task)
-            for name, source in sources.of_role("covariate").items()
-            if (covariates["source"] == name).any()
+            (day, step.to_pydatetime())
+            for day in days
+            for step in grid(
+                snap(pd.Series([local_day_start(day, source.timezone)]), task.freq, task.timezone)[
+                    0
+                ],
+                local_day_start(day + dt.timedelta(days=1), source.timezone),
+                task.freq,
+                task.timezone,
+            )
         ],
-        ignore_index=True,
+        schema={"_day": pl.Date, "_step": pl.Datetime("ns")},
+        orient="row",
     )
-    return covariates, pd.concat([accounts, pd.DataFrame(missing)], ignore_index=True), quarantines
+    local = pl.col("ds").dt.replace_time_zone("UTC").dt.convert_time_zone(source.timezone)
+    dated = rows.with_columns(local.dt.date().alias("_day"))
+    whole = dated.join(table, on="_day", how="inner").drop("ds", "_day").rename({"_step": "ds"})
+    return whole.select(rows.columns).sort("join_key", "ds", maintain_order=True)
 
 
-def _steps_between(ds: pd.Series, task: TaskConfig) -> pd.DatetimeIndex:
-    ends = snap(ds, task.freq, task.timezone).agg(["min", "max"])
-    return grid(
-        ends["min"], add_span(ends["max"], 1, task.freq, task.timezone), task.freq, task.timezone
-    )
+def _steps_between(ds: pl.Series, task: TaskConfig) -> pd.DatetimeIndex:
+    first, last = pd.Timestamp(ds.min()), pd.Timestamp(ds.max())
+    return grid(first, add_span(last, 1, task.freq, task.timezone), task.freq, task.timezone)
 
 
-def build_series(
-    observations: pd.DataFrame,
-    series_ids: pd.DataFrame,
-    raw: RawStore,
-    sources: SourcesConfig,
-    task: TaskConfig,
-    clock: dict[str, str],
-    n_shards: int,
-) -> pd.DataFrame:
-    """One row a series: its shard, its grid, its static attributes and its quality flags.
-
-    Returns:
-        `unique_id`, `shard`, `freq`, `season_lengths`, `first_ds`, `last_ds`, `n_observations`,
-        `flags` (any of `empty`, `single point`, `constant`, `short`: less than two seasons,
-        `ended`: silent for more than four seasons), then id columns and attributes.
-    """
-    season = task.season_length
-    end = pd.Timestamp(clock["panel_end"])
-    rows = []
-    valued = observations[observations["y"].notna()]
-    groups = dict(iter(valued.groupby("unique_id")))
-    for unique_id in series_ids["unique_id"]:
-        values = groups.get(unique_id, valued.iloc[:0])
-        seen = values[values["y"] != 0] if task.fill == "zero" else values
-        first = values["ds"].min()
-        last = seen["ds"].max() if len(seen) else first
-        silent_since = add_span(end, -4 * season, task.freq, task.timezone)
-        length = len(grid(first, end, task.freq, task.timezone)) if len(values) else 0
-        is_zero_filled = task.fill == "zero" and len(values) < length
-        flags = {
-            "empty": values.empty,
-            "single point": len(values) == 1,
-            "constant": len(values) > 1 and values["y"].nunique() == 1 and not is_zero_filled,
-            "short": length < 2 * season,
-            "ended": bool(len(seen)) and last < silent_since,
-        }
-        rows.append(
-            {
-                "unique_id": unique_id,
-                "shard": shard_of(str(unique_id), n_shards),
-                "freq": task.freq,
-                "season_lengths": task.season_lengths,
-                "first_ds": first,
-                "last_ds": last,
-                "n_observations": len(values),
-                "flags": ", ".join(name for name, is_set in flags.items() if is_set),
-            }
-        )
-    series = pd.DataFrame(rows)
-    series = series.merge(series_ids, on="unique_id", how="left")
-    for name, source in sources.of_role("attributes").items():
-        series = _join_attributes(series, name, source, raw.read(name, parse_as_of(clock["as_of"])))
-    return series
+def _known_rows(raw: RawStore, source: SourceConfig, as_of: str) -> pl.DataFrame:
+    rows = raw.read(parse_as_of(as_of))
+    if rows.is_empty():
+        columns = [*source.needed_columns(), "_file"]
+        return pl.DataFrame(schema=dict.fromkeys(columns, pl.String) | {"_line": pl.Int64})
+    return rows
 
 
-def _check_join(name: str, source: SourceConfig, series: pd.DataFrame) -> None:
-    unknown = [key for key in source.join_on if key not in series.columns]
-    if unknown:
-        raise SourceError(
-            f"source '{name}': 'join' names {unknown}, which the series do not have; "
-            f"they have: {', '.join(series.columns)}"
-        )
-
-
-def split_observations(
-    observations: pd.DataFrame, series: pd.DataFrame, n_shards: int
-) -> list[pd.DataFrame]:
-    """One frame a shard: its series' observations with a value."""
-    shard = observations["unique_id"].map(
-        dict(zip(series["unique_id"], series["shard"], strict=True))
-    )
-    valued = observations["y"].notna()
-    return [observations[valued & (shard == number)] for number in range(n_shards)]
-
-
-def _join_attributes(
-    series: pd.DataFrame, name: str, source: SourceConfig, raw: pd.DataFrame
-) -> pd.DataFrame:
-    keys = source.join_on
-    _check_join(name, source, series)
-    table = raw[[*keys.values(), *source.renames]].rename(columns=source.renames)
-    table = table.drop_duplicates(list(keys.values()))
-    joined = series.merge(
-        table, left_on=list(keys), right_on=list(keys.values()), how="left", suffixes=("", "_raw")
-    )
-    return joined.drop(columns=[c for c in keys.values() if c not in series.columns])
-
-
-def build_panel(
-    observations: pd.DataFrame,
-    covariates: pd.DataFrame,
-    series: pd.DataFrame,
-    sources: SourcesConfig,
-    task: TaskConfig,
-    calendar: CalendarConfig,
-    clock: dict[str, str],
+def clean_attributes(
+    raw: RawStore, sources: SourcesConfig, as_of: str, *, name: str
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Regular series of one shard, with every exogenous column.
+    """The rows of an attributes source known at `as_of`, one a key.
 
     Returns:
-        panel: `unique_id`, `ds` (naive UTC), `y`, `is_imputed`, then exogenous columns.
-        future: `unique_id`, `ds` of the steps after the panel up to the end of the horizon, and
-            the columns known in advance only.
-        account: grid steps filled, by series.
+        attributes: `join_key`, then the columns, text.
+        account, quarantine: the fate of every raw row.
     """
-    end = pd.Timestamp(clock["panel_end"])
-    members = series[series["unique_id"].isin(observations["unique_id"])]
-    target_end = add_span(
-        add_span(end, task.gap, task.freq, task.timezone), task.horizon, task.freq, task.timezone
-    )
-    ahead = grid(end, target_end, task.freq, task.timezone)
-    if observations.empty:
-        panel = pd.DataFrame(
-            {"unique_id": pd.Series(dtype=str), "ds": ahead[:0], "y": 0.0, "is_imputed": False}
-        )
-        future = panel[["unique_id", "ds"]]
-    else:
-        panel = regularize(observations, end, task, pd.Timestamp(clock["known_until"]))
-        future = pd.MultiIndex.from_product(
-            [members["unique_id"], ahead], names=["unique_id", "ds"]
-        ).to_frame(index=False)
-    for name, source in sources.of_role("covariate").items():
-        panel = _with_covariates(panel, members, covariates, name, source)
-        if source.known == "in_advance":
-            future = _with_covariates(future, members, covariates, name, source)
-    panel = pd.concat([panel, calendar_columns(panel["ds"], calendar, task.timezone)], axis=1)
-    future = pd.concat([future, calendar_columns(future["ds"], calendar, task.timezone)], axis=1)
-    counts = panel.groupby("unique_id")["is_imputed"].agg(["size", "sum"])
-    account = pd.concat(
-        [
-            pd.DataFrame(
-                {"unique_id": counts.index, "measure": measure, "value": values.to_numpy()}
-            )
-            for measure, values in (
-                ("grid steps", counts["size"]),
-                ("steps imputed", counts["sum"]),
-            )
-        ]
-    )
-    account.insert(0, "source", "panel")
-    return panel, future, account
+    source = dict(sources.items())[name]
+    parsed = parse_attributes(name, source, _known_rows(raw, source, as_of))
+    return tuple(part.to_pandas() for part in (parsed.rows, parsed.account, parsed.quarantine))
 
 
-def _with_covariates(
-    frame: pd.DataFrame,
-    members: pd.DataFrame,
-    covariates: pd.DataFrame,
-    name: str,
-    source: SourceConfig,
-) -> pd.DataFrame:
-    columns = list(source.renames.values())
-    keys = list(source.join_on)
-    _check_join(name, source, members)
-    covariates = covariates[covariates["source"] == name]
-    key_of = dict(zip(members["unique_id"], join_ids(members[keys]), strict=True))
-    steps = pd.DatetimeIndex(frame["ds"].unique()).sort_values()
-    tables = [
-        fill_covariate(covariates[covariates["join_key"] == key], steps, columns).assign(_key=key)
-        for key in sorted(set(key_of.values()))
-    ]
-    if not tables or frame.empty:
-        return frame.assign(**{column: pd.Series(dtype="float32") for column in columns})
-    table = pd.concat(tables).reset_index()
-    keyed = frame.assign(_key=frame["unique_id"].map(key_of))
-    return keyed.merge(table, on=["_key", "ds"], how="left").drop(columns="_key")
+def gather_files(*files: Path) -> Spool:
+    """Put the shards' tables together, piece by piece."""
+    spool = Spool(pq.read_schema(files[0]))
+    for piece in copy_pieces(list(files)):
+        spool.add(piece)
+    return spool
+
+
+def gather_parts(*files: Path) -> list[Path]:
+    """The shards' files, which together are one table."""
+    return list(files)
+
+
+def gather_events(
+    series: pd.DataFrame,
+    clock: dict[str, str],
+    sources: SourcesConfig,
+    task: TaskConfig,
+    *files: Path,
+) -> Spool:
+    """The shards' gaps and outliers, and every change of the clocks within the panel."""
+    spool = gather_files(*files)
+    name, source = sources.target
+    first = series["first_ds"].min()
+    if pd.notna(first):
+        end = pd.Timestamp(clock["panel_end"])
+        zones = dict.fromkeys([source.timezone, task.timezone])
+        for zone in zones:
+            changes = clock_changes(name, zone, first, end, task.freq)
+            noted = changes.with_columns(pl.concat_str(pl.lit(f"{zone} "), "note").alias("note"))
+            spool.add(noted.to_arrow())
+    return spool
 
 
 def report_quality(
-    target_account: pd.DataFrame,
-    covariate_account: pd.DataFrame,
-    target_quarantine: pd.DataFrame,
-    covariate_quarantine: pd.DataFrame,
     series: pd.DataFrame,
-    *panel_accounts: pd.DataFrame,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Gather every account and every rejected row.
+    raw: RawStore,
+    sources: SourcesConfig,
+    as_of: str,
+    *accounts: pd.DataFrame,
+) -> pd.DataFrame:
+    """Gather every account, and check them against what was collected.
+
+    Args:
+        series: one row a series, with flags.
+        raw: the target's snapshots: every row of them must be in the accounts.
+        sources: what was read.
+        as_of: what is known.
+        accounts: of the shards, then of the other sources.
 
     Returns:
-        quality_report: `source`, `unique_id`, `measure`, `value`.
-        quarantine: `source`, `file`, `line`, `unique_id`, `reason`, `row` (JSON).
+        `source`, `unique_id`, `measure`, `value`.
 
     Raises:
-        PanelError: no series has a single value.
+        PanelError: no series has a single value, or a row is not accounted for.
     """
     if (series["n_observations"] == 0).all():
         raise PanelError("no series has a value: see the quarantine")
+    filled = [part for part in accounts if len(part)]
+    report = pd.concat([*filled, _flags(series)], ignore_index=True)
+    for name, part in report.groupby("source"):
+        if name != "panel":
+            check_balance(str(name), part)
+    name, source = sources.target
+    target = report[report["source"] == name]
+    rows_in = target.loc[target["measure"] == "rows in", "value"].sum()
+    collected = _cells_known(raw, source, as_of)
+    if rows_in != collected:
+        raise PanelError(
+            f"source '{name}': {collected} rows collected, {rows_in:.0f} cleaned; "
+            f"this is a defect of the cleaning, please report it"
+        )
+    _say_what_was_rejected(report)
+    return report.astype({"value": "float64"})
+
+
+def _flags(series: pd.DataFrame) -> pd.DataFrame:
     flagged = series.assign(flag=series["flags"].str.split(", ")).explode("flag")
     flagged = flagged[flagged["flag"] != ""]
-    flags = pd.DataFrame(
+    return pd.DataFrame(
         {
             "source": "panel",
             "unique_id": flagged["unique_id"],
             "measure": "flag: " + flagged["flag"],
-            "value": 1,
+            "value": 1.0,
         }
     )
-    accounts = [target_account, covariate_account, *panel_accounts, flags]
-    report = pd.concat([part for part in accounts if len(part)], ignore_index=True)
-    rejected = [part for part in (target_quarantine, covariate_quarantine) if len(part)]
-    quarantine = pd.concat(rejected or [target_quarantine], ignore_index=True)
-    rows_in = report[report["measure"] == "rows in"].groupby("source")["value"].sum()
-    for name, number in quarantine.groupby("source").size().items():
-        reason = quarantine.loc[quarantine["source"] == name, "reason"].mode()[0]
-        log = _LOGGER.warning if number > _MANY_REJECTED * rows_in[name] else _LOGGER.info
+
+
+def _cells_known(raw: RawStore, source: SourceConfig, as_of: str) -> int:
+    """Rows known at `as_of`; of tables with several observations a row, cells."""
+    known = raw.known(parse_as_of(as_of))
+    rows = int(known["rows"].sum())
+    if source.layout == "long":
+        return rows
+    columns = raw.read(parse_as_of(as_of), hashes=(0, 0)).columns
+    find = series_columns if source.layout == "wide" else value_columns
+    return rows * len(find(source, columns))
+
+
+def _say_what_was_rejected(report: pd.DataFrame) -> None:
+    totals = report.groupby(["source", "measure"])["value"].sum()
+    for name in dict.fromkeys(totals.index.get_level_values("source")):
+        its = totals[name]
+        rejected = its[its.index.str.startswith("quarantined: ")]
+        if rejected.empty:
+            continue
+        number, rows_in = int(rejected.sum()), int(its["rows in"])
+        log = _LOGGER.warning if number > _MANY_REJECTED * rows_in else _LOGGER.info
         log(
             "Source '%s': %d of %d rows are quarantined, most for '%s' (dataset 'quarantine')",
             name,
             number,
-            rows_in[name],
-            reason,
+            rows_in,
+            rejected.idxmax().removeprefix("quarantined: "),
         )
-    return report.astype({"value": "int64"}), quarantine

@@ -10,8 +10,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import median_filter
-from statsmodels.tsa.seasonal import STL
 
 from clepsydra.config.cleaning import HAMPEL_WINDOW, OutlierConfig
 from clepsydra.pipelines.clean.gaps import fill_gaps, series_ends
@@ -265,6 +263,8 @@ def _remainder(
 
     `None` if more than half of the values are the same: no robust fit sees the others.
     """
+    from statsmodels.tsa.seasonal import STL
+
     median = np.median(values[observed])
     if np.median(np.abs(values[observed] - median)) <= _ROUNDING * abs(median):
         return None
@@ -298,6 +298,8 @@ def _drawn_in(
     What is drawn in is still far enough to be flagged. The weights of the robust fit come from a
     first fit to all values, which extreme ones, or several in a row, would spoil.
     """
+    from scipy.ndimage import median_filter
+
     width = _next_odd(season_length)
     half = width // 2
     season = np.zeros(len(values))

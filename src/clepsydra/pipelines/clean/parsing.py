@@ -2,249 +2,479 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 
-import numpy as np
 import pandas as pd
+import polars as pl
 
-from clepsydra.config import SourceConfig
-from clepsydra.errors import PanelError, SourceError
-from clepsydra.reading import local_times, utc_instants
-from clepsydra.timegrid import localize
+from clepsydra.config import SourceConfig, TaskConfig
+from clepsydra.errors import SourceError
+from clepsydra.pipelines.clean.ledger import ROW, Ledger
+from clepsydra.series_ids import UNIQUE_ID, id_expression
+from clepsydra.sources.pieces import FILE, IGNORED, LINE, PROBLEM, TEXT
+from clepsydra.sources.times import INSTANT, LOCAL, parse_times
+from clepsydra.timegrid import add_span, grid, snap, to_utc, utc_candidates
 
-__all__ = ["Ledger", "join_ids", "parse_covariate", "parse_target", "series_ids"]
+__all__ = [
+    "Parsed",
+    "parse_attributes",
+    "parse_covariate",
+    "parse_target",
+    "row_steps",
+    "series_columns",
+]
 
-QUARANTINE_COLUMNS = ["source", "file", "line", "unique_id", "reason", "row"]
-ACCOUNT_COLUMNS = ["source", "unique_id", "measure", "value"]
+_SERIES, _VALUE, _STEP = "_series", "_value", "_step"
+_IS_BLANK, _HAS_NO_ID, _UNIQUE = "_is_blank", "_has_no_id", "_unique"
+_BLANK = "blank line"
+_OWN = {FILE, LINE, PROBLEM, TEXT, LOCAL, INSTANT, "_day", "_hash"}
+# What is larger is no measurement, and sums of it would be infinite.
+_LARGEST: dict[type[pl.DataType], float] = {pl.Float64: 1e300, pl.Float32: 1e30}
+_DUPLICATE = {"first": "duplicate of an earlier row", "last": "replaced by a later row"}
 
 
-@dataclass
-class Ledger:
-    """What became of every row of one source.
+@dataclass(frozen=True)
+class Parsed:
+    """What became of a source's rows.
 
     Attributes:
-        source: its name.
-        raw: its rows as they came; the quarantine shows them.
-        counts: rows by (unique_id, measure); `""` stands for rows of no known series.
-        quarantined: frames of rejected rows.
+        rows: the typed rows.
+        account: `source`, `unique_id`, `measure`, `value`.
+        quarantine: `source`, `file`, `line`, `unique_id`, `reason`, `row` (JSON).
+        ids: of a target: every series that a row names, usable or not, with the id columns.
     """
 
-    source: str
-    raw: pd.DataFrame
-    counts: dict[tuple[str, str], int] = field(default_factory=dict)
-    quarantined: list[pd.DataFrame] = field(default_factory=list)
-
-    def count(self, ids: pd.Series, measure: str) -> None:
-        """Add the number of rows of each id under `measure`."""
-        for unique_id, number in ids.value_counts().items():
-            key = (str(unique_id), measure)
-            self.counts[key] = self.counts.get(key, 0) + int(number)
-
-    def set_aside(self, rows: pd.DataFrame, bad: pd.Series, reason: str) -> pd.DataFrame:
-        """Drop the rows marked `bad`, counted as excluded for `reason`."""
-        self.count(rows.loc[bad, "unique_id"], f"excluded: {reason}")
-        return rows[~bad]
-
-    def quarantine(self, rows: pd.DataFrame, bad: pd.Series, reason: str) -> pd.DataFrame:
-        """Move the rows marked `bad` to the quarantine, whole, with `reason`."""
-        rejected = rows[bad]
-        if len(rejected):
-            self.count(rejected["unique_id"], f"quarantined: {reason}")
-            raw = self.raw.loc[rejected.index].drop(columns=["_file", "_line"])
-            self.quarantined.append(
-                pd.DataFrame(
-                    {
-                        "source": self.source,
-                        "file": self.raw.loc[rejected.index, "_file"].to_numpy(),
-                        "line": self.raw.loc[rejected.index, "_line"].to_numpy(),
-                        "unique_id": rejected["unique_id"].to_numpy(),
-                        "reason": reason,
-                        "row": [json.dumps(row) for row in raw.to_dict("records")],
-                    }
-                )
-            )
-        return rows[~bad]
-
-    def close(self, kept: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Check that every row is accounted for, and return the account and the quarantine.
-
-        Raises:
-            PanelError: rows in differ from rows kept, set aside and quarantined.
-        """
-        self.count(kept, "rows kept")
-        total = {"in": 0, "out": 0}
-        for (_, measure), number in self.counts.items():
-            if measure == "rows in":
-                total["in"] += number
-            elif measure == "rows kept" or measure.startswith(("excluded: ", "quarantined: ")):
-                total["out"] += number
-        if total["in"] != total["out"]:
-            raise PanelError(
-                f"source '{self.source}': {total['in']} rows in, {total['out']} accounted for; "
-                f"this is a defect of the cleaning, please report it"
-            )
-        rows = [
-            {"source": self.source, "unique_id": unique_id, "measure": measure, "value": number}
-            for (unique_id, measure), number in sorted(self.counts.items())
-        ]
-        account = pd.DataFrame(rows, columns=ACCOUNT_COLUMNS)
-        frames = self.quarantined or [pd.DataFrame(columns=QUARANTINE_COLUMNS)]
-        return account, pd.concat(frames, ignore_index=True)
+    rows: pl.DataFrame
+    account: pl.DataFrame
+    quarantine: pl.DataFrame
+    ids: pl.DataFrame
 
 
 def parse_target(
     name: str,
     source: SourceConfig,
-    raw: pd.DataFrame,
-    end: Callable[[pd.Series], pd.Timestamp],
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    raw: pl.DataFrame,
+    end: pd.Timestamp | None = None,
+    columns: Iterable[str] | None = None,
+    steps: pd.DatetimeIndex | None = None,
+) -> Parsed:
     """Typed observations of the target source.
 
     Args:
         name: the source's name.
         source: its description.
-        raw: `[N, columns]` text rows from the raw store.
-        end: from the rows' times to the first time whose grid step is not complete at `as_of`.
+        raw: `[N, columns]` text rows from the raw store, in the order in which they came.
+        end: the first time whose grid step is not complete at `as_of` (naive UTC); none if not
+            given.
+        columns: of a wide table, the series to take; all if not given.
+        steps: of a table with a row a series, the time of each column.
 
     Returns:
-        observations: `unique_id`, `ds` (naive UTC, not yet on the grid), `y`
-            (missing where the row exists but does not count, as a cancelled flight).
-        account: rows by series and fate.
-        quarantine: rejected rows.
+        `rows` with `unique_id`, `ds` (naive UTC, not yet on the grid) and `y` (missing where the
+        row exists but does not count, as a cancelled flight), sorted.
     """
-    cells = _melt(source, raw) if source.layout == "wide" else raw.reset_index(drop=True)
-    ledger, rows = Ledger(name, cells), cells.copy()
-    ids = _ids(source, cells)
-    rows["unique_id"] = join_ids(ids)
-    ledger.count(rows["unique_id"], "rows in")
-    rows = ledger.quarantine(rows, ids.isin(source.missing).any(axis=1), "no series id")
-    if source.unique:
-        again = ledger.raw.loc[rows.index].duplicated(source.unique)
-        rows = ledger.quarantine(rows, again, "duplicate of an earlier row")
+    if source.layout != "long":
+        _check_has_values(name, source, raw.columns)
+    cells = _long_cells(source, raw, columns, steps)
+    ledger = Ledger(name, cells)
+    rows = _start(source, cells, **_target_columns(source))
+    rows = _coded(rows)
+    ledger.open(rows)
+    rows = _without_broken(ledger, rows)
+    ids = _series_table(name, source, rows, cells)
+    rows = ledger.split(rows, {"no series id": pl.col(_HAS_NO_ID)}, excluded=False)
+    rows = rows.drop(_HAS_NO_ID)
     # Rows to be counted or summed may share a time: none of them is the repeat of another's hour.
     shares = source.aggregate in ("count", "sum", "last")
-    feeds = pd.Series(range(len(rows)), index=rows.index) if shares else rows["unique_id"]
-    rows = _time_or_quarantine(ledger, source, rows, feeds)
-    if len(rows):
-        rows = ledger.set_aside(rows, rows["ds"] >= end(rows["ds"]), "period not complete at as_of")
-    kept = rows
+    if source.time_columns:
+        rows = _with_readable_time(ledger, rows)
+    if source.unique:
+        again = ~pl.struct(UNIQUE_ID, _UNIQUE).is_first_distinct()
+        rows = ledger.split(rows, {_DUPLICATE["first"]: again}, excluded=False)
+    if source.time_columns:
+        rows = _in_utc(ledger, source, rows, [] if shares else [UNIQUE_ID])
+    if end is not None:
+        late = {"period not complete at as_of": pl.col("ds") >= end}
+        rows = ledger.split(rows, late, excluded=True)
     if source.aggregate == "count":
-        for column, reason in source.require.items():
-            absent = kept[column].isin(source.missing)
-            kept = ledger.set_aside(kept, absent, reason)
-        rows = rows.assign(y=rows.index.isin(kept.index).astype(float))
+        kept = rows
+        for number, reason in enumerate(source.require.values()):
+            kept = ledger.split(kept, {reason: pl.col(f"_lacks_{number}")}, excluded=True)
+        counted = kept.select(ROW, pl.lit(1.0).alias("y"))
+        rows = rows.join(counted, on=ROW, how="left", maintain_order="left")
+        rows = rows.select(UNIQUE_ID, "ds", pl.col("y").fill_null(0.0))
     else:
-        value = "_value" if source.layout == "wide" else source.value
-        absent, numbers = _numbers(source, ledger.raw.loc[rows.index, value])
-        rows = rows.assign(y=numbers)
-        bad = ~absent & ~np.isfinite(numbers)
-        kept = rows = ledger.quarantine(rows, bad, "not a number")
+        rows = _valued(ledger, source, rows)
         if not shares:
-            again = rows.duplicated(["unique_id", "ds"])
-            kept = rows = ledger.quarantine(rows, again, "duplicate of an earlier row")
-        kept = ledger.set_aside(kept, kept["y"].isna(), "no value")
-    account, quarantine = ledger.close(kept["unique_id"])
-    return rows[["unique_id", "ds", "y"]], account, quarantine
+            rows = _without_duplicates(ledger, source, rows)
+        kept = ledger.split(rows, {"no value": pl.col("y").is_null()}, excluded=True)
+        rows = rows.select(UNIQUE_ID, "ds", "y")
+    if shares:
+        rows = rows.sort(UNIQUE_ID, "ds", maintain_order=True)
+    account, quarantine = ledger.close(kept)
+    return Parsed(rows, account, quarantine, ids)
 
 
-def series_ids(name: str, source: SourceConfig, raw: pd.DataFrame) -> pd.DataFrame:
-    """Every series that a row of the target names, whether or not the row can be used.
+def parse_covariate(name: str, source: SourceConfig, raw: pl.DataFrame) -> Parsed:
+    """Typed rows of a covariate source.
 
     Returns:
-        `unique_id` and the id columns, sorted.
+        `rows` with `join_key` (the joined id parts), `ds` (naive UTC) and the columns; in the
+        account and the quarantine `unique_id` holds the join key.
+    """
+    cells = raw.with_row_index(ROW)
+    ledger = Ledger(name, cells)
+    columns = dict(enumerate(source.renames))
+    rows = _start(
+        source, cells, **{f"_cell_{number}": pl.col(name) for number, name in columns.items()}
+    )
+    rows = _coded(rows)
+    ledger.open(rows)
+    rows = _without_broken(ledger, rows)
+    rows = _in_utc(ledger, source, _with_readable_time(ledger, rows), [UNIQUE_ID])
+    faults: dict[str, pl.Expr] = {}
+    for number, column in columns.items():
+        cell, absent = f"_cell_{number}", f"_absent_{number}"
+        rows = _with_number(source, rows, cell, absent, pl.Float32, booleans=True)
+        ledger.count(rows.filter(absent), f"missing cells: {column}")
+        faults |= {f"{what}: {column}": is_so for what, is_so in _faults(source, cell, absent)}
+    rows = ledger.split(rows, faults, excluded=False)
+    rows = _without_duplicates(ledger, source, rows)
+    account, quarantine = ledger.close(rows)
+    typed = rows.select(
+        pl.col(UNIQUE_ID).cast(pl.String).alias("join_key"),
+        "ds",
+        *(
+            pl.col(f"_cell_{number}").alias(new)
+            for number, new in enumerate(source.renames.values())
+        ),
+    )
+    return Parsed(typed, account, quarantine, pl.DataFrame())
+
+
+def parse_attributes(name: str, source: SourceConfig, raw: pl.DataFrame) -> Parsed:
+    """Rows of static attributes: `join_key` and the columns, as text, one row a key."""
+    cells = raw.with_row_index(ROW)
+    ledger = Ledger(name, cells)
+    keys = [pl.col(key) for key in source.join_on.values()]
+    rows = _start(source, cells, _has_no_key=pl.any_horizontal(key == "" for key in keys))
+    ledger.open(rows)
+    rows = _without_broken(ledger, rows)
+    rows = ledger.split(rows, {"no key": pl.col("_has_no_key")}, excluded=False)
+    key = pl.col(UNIQUE_ID)
+    again = ~(key.is_first_distinct() if source.duplicates == "first" else key.is_last_distinct())
+    rows = ledger.split(rows, {_DUPLICATE[source.duplicates]: again}, excluded=False)
+    account, quarantine = ledger.close(rows)
+    columns = {new: pl.col(column) for column, new in source.renames.items()}
+    table = cells[rows[ROW]].select(rows[UNIQUE_ID].alias("join_key"), **columns)
+    return Parsed(table, account, quarantine, pl.DataFrame())
+
+
+def series_columns(source: SourceConfig, raw_columns: Iterable[str]) -> list[str]:
+    """The columns of a wide table that are series."""
+    fixed = _OWN | set(source.time_columns)
+    return list(source.renames) or [column for column in raw_columns if column not in fixed]
+
+
+def _long_cells(
+    source: SourceConfig,
+    raw: pl.DataFrame,
+    columns: Iterable[str] | None,
+    steps: pd.DatetimeIndex | None,
+) -> pl.DataFrame:
+    """One row an observation, numbered, the cells of a wide table one below the other."""
+    if source.layout == "long":
+        return raw.with_row_index(ROW)
+    kept = [*source.time_columns, *source.id_columns, *(c for c in raw.columns if c in _OWN)]
+    if source.layout == "wide":
+        names = list(series_columns(source, raw.columns) if columns is None else columns)
+        long = raw.unpivot(names, index=kept, variable_name=_SERIES, value_name=_VALUE)
+        renamed = pl.col(_SERIES).replace(source.renames)
+        return long.with_columns(renamed).with_row_index(ROW)
+    assert steps is not None
+    names = value_columns(source, raw.columns)
+    if source.end is not None:
+        # Every series has its last value at the last step, however many it has.
+        last = raw.select(_last_filled(names, source.missing)).to_series()
+    long = raw.with_columns(
+        (pl.lit(len(names) - 1) - last if source.end is not None else pl.lit(0)).alias("_shift")
+    ).unpivot(names, index=[*kept, "_shift"], variable_name=_SERIES, value_name=_VALUE)
+    numbers = pl.DataFrame({_SERIES: names, "_at": range(len(names))})
+    times = pl.DataFrame({"_at": range(len(steps)), _STEP: steps.to_numpy("datetime64[ns]")})
+    return (
+        long.join(numbers, on=_SERIES, how="left", maintain_order="left")
+        .with_columns((pl.col("_at") + pl.col("_shift")).alias("_at"))
+        .join(times, on="_at", how="left", maintain_order="left")
+        .drop("_shift", "_at")
+        .with_row_index(ROW)
+    )
+
+
+def value_columns(source: SourceConfig, raw_columns: Iterable[str]) -> list[str]:
+    """The columns of a table with a row a series that hold its values, in order."""
+    fixed = _OWN | set(source.id_columns)
+    return list(source.renames) or [column for column in raw_columns if column not in fixed]
+
+
+def _check_has_values(name: str, source: SourceConfig, raw_columns: Iterable[str]) -> None:
+    find = series_columns if source.layout == "wide" else value_columns
+    if not find(source, raw_columns):
+        fixed = ", ".join(map(repr, source.time_columns or source.id_columns))
+        raise SourceError(
+            f"source '{name}': beside {fixed} there is no column, so there are no values; correct "
+            f"'separator' or 'layout'"
+        )
+
+
+def _last_filled(names: list[str], missing: list[str]) -> pl.Expr:
+    filled = (
+        pl.when(~pl.col(name).str.strip_chars().is_in(missing)).then(pl.lit(number)).otherwise(-1)
+        for number, name in enumerate(names)
+    )
+    return pl.max_horizontal(filled)
+
+
+def _series_id(source: SourceConfig) -> pl.Expr:
+    return pl.col(_SERIES).alias(UNIQUE_ID) if source.layout == "wide" else id_expression(source)
+
+
+def _id_parts(source: SourceConfig) -> list[str]:
+    return [_SERIES] if source.layout == "wide" else source.id_columns
+
+
+def _target_columns(source: SourceConfig) -> dict[str, pl.Expr]:
+    """What is needed of a target's row besides its series and its time."""
+    column = source.value if source.layout == "long" else _VALUE
+    missing = [pl.col(part).is_in(source.missing) for part in _id_parts(source)]
+    columns = {_HAS_NO_ID: pl.any_horizontal(missing) if missing else pl.lit(False)}
+    if column is not None:
+        columns[_VALUE] = pl.col(column)
+    if source.layout == "rows":
+        columns["ds"] = pl.col(_STEP)
+    if source.unique:
+        columns[_UNIQUE] = pl.struct(source.unique)
+    for number, required in enumerate(source.require):
+        columns[f"_lacks_{number}"] = pl.col(required).is_in(source.missing)
+    return columns
+
+
+def _start(source: SourceConfig, cells: pl.DataFrame, **columns: pl.Expr) -> pl.DataFrame:
+    """Of each row its number, series and time, what is wrong with it as a whole, and the columns.
+
+    The others stay behind, so that no name of theirs is taken for one that is given here.
+    """
+    texts = [
+        name
+        for name, kind in cells.schema.items()
+        if kind in (pl.String, pl.Categorical) and name not in _OWN
+    ]
+    is_blank = pl.all_horizontal(pl.col(name) == "" for name in texts if name != _SERIES)
+    rows = cells.select(
+        ROW,
+        _series_id(source),
+        is_blank.alias(_IS_BLANK),
+        (pl.col(PROBLEM) if PROBLEM in cells.columns else pl.lit("")).alias(PROBLEM),
+        **columns,
+    )
+    if not source.time_columns:
+        return rows
+    times = parse_times(cells.select(source.time_columns), source, partial(_meanings, source))
+    return rows.with_columns(times.drop(source.time_columns))
+
+
+_MEANINGS = ("_earlier", "_later", "_shifted", "_ambiguous")
+
+
+def _meanings(source: SourceConfig, times: pl.DataFrame) -> pl.DataFrame:
+    """Different times with what they can mean in UTC."""
+    locals_ = times[LOCAL].drop_nulls().unique().sort()
+    table = pl.DataFrame(utc_candidates(locals_.to_numpy(), source.timezone))
+    return times.join(table, on=LOCAL, how="left", maintain_order="left")
+
+
+def _coded(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with ids that sort and compare as numbers do, in the order of their text."""
+    ids = rows[UNIQUE_ID].unique().cast(pl.String).sort()
+    return rows.with_columns(pl.col(UNIQUE_ID).cast(pl.Enum(ids)))
+
+
+def _series_table(
+    name: str, source: SourceConfig, rows: pl.DataFrame, cells: pl.DataFrame
+) -> pl.DataFrame:
+    """Every series that a row names: `unique_id` and the id columns, sorted.
 
     Raises:
         SourceError: two different sets of id parts make the same `unique_id`.
     """
-    cells = _melt(source, raw) if source.layout == "wide" else raw
-    parts = _ids(source, cells).drop_duplicates()
-    parts = parts[~parts.isin(source.missing).any(axis=1)]
-    table = parts.assign(unique_id=join_ids(parts)).sort_values("unique_id", ignore_index=True)
-    same = table.loc[table["unique_id"].duplicated(keep=False), "unique_id"]
-    if len(same):
+    kept = [c for c in source.id_columns if c != UNIQUE_ID] if source.layout != "wide" else []
+    named = rows.select(pl.col(ROW, UNIQUE_ID).filter(~pl.col(_HAS_NO_ID)))
+    if len(source.id_columns) <= 1 or source.layout == "wide":
+        ids = named[UNIQUE_ID].unique().cast(pl.String).sort()
+        return pl.DataFrame([ids, *(ids.alias(column) for column in kept)])
+    table = cells[named[ROW]].select(_series_id(source), *kept).unique().sort(UNIQUE_ID)
+    same = table.filter(pl.col(UNIQUE_ID).is_duplicated())
+    if same.height:
         raise SourceError(
-            f"source '{name}': several id parts make the same series id, e.g. '{same.iloc[0]}'; "
-            f"name other columns in 'id', or fewer"
+            f"source '{name}': several id parts make the same series id, e.g. "
+            f"'{same[UNIQUE_ID][0]}'; name other columns in 'id', or fewer"
         )
-    kept = [] if source.layout == "wide" else [c for c in source.id_columns if c != "unique_id"]
-    return table[["unique_id", *kept]]
+    return table
 
 
-def parse_covariate(
-    name: str, source: SourceConfig, raw: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Typed rows of a covariate source.
+def _without_broken(ledger: Ledger, rows: pl.DataFrame) -> pl.DataFrame:
+    """Set aside comments and blank lines, and reject records that could not be split."""
+    problem = pl.col(PROBLEM)
+    blank = pl.col(_IS_BLANK) & (problem == "")
+    rows = ledger.split(rows, {IGNORED: problem == IGNORED, _BLANK: blank}, excluded=True)
+    reasons = [reason for reason in rows[PROBLEM].unique().sort() if reason]
+    broken = {reason: problem == reason for reason in reasons}
+    return ledger.split(rows, broken, excluded=False).drop(PROBLEM, _IS_BLANK)
 
-    Returns:
-        covariates: `source`, `join_key` (the joined id parts), `ds` (naive UTC) and the columns.
-        account, quarantine: as for the target; `unique_id` holds the join key.
+
+def _with_readable_time(ledger: Ledger, rows: pl.DataFrame) -> pl.DataFrame:
+    return ledger.split(rows, {"time not readable": pl.col(LOCAL).is_null()}, excluded=False)
+
+
+def _in_utc(
+    ledger: Ledger, source: SourceConfig, rows: pl.DataFrame, feed: list[str]
+) -> pl.DataFrame:
+    """The rows whose local time has a meaning, with `ds` (naive UTC).
+
+    Args:
+        feed: columns within which the order of rows tells the two copies of a repeated hour
+            apart; none: no row is the repeat of another.
     """
-    cells = raw.reset_index(drop=True)
-    ledger, rows = Ledger(name, cells), cells.copy()
-    keys = list(source.join_on.values())
-    rows["unique_id"] = join_ids(rows[keys])
-    ledger.count(rows["unique_id"], "rows in")
-    rows = _time_or_quarantine(ledger, source, rows, rows["unique_id"])
-    for column, new_name in source.renames.items():
-        absent, numbers = _numbers(source, ledger.raw.loc[rows.index, column])
-        numbers = numbers.astype("float32")
-        ledger.count(rows.loc[absent, "unique_id"], f"missing cells: {column}")
-        rows = rows.assign(**{f"_value_{new_name}": numbers})
-        bad = ~absent & ~np.isfinite(numbers)
-        rows = ledger.quarantine(rows, bad, f"not a number: {column}")
-    rows = ledger.quarantine(
-        rows, rows.duplicated(["unique_id", "ds"]), "duplicate of an earlier row"
-    )
-    account, quarantine = ledger.close(rows["unique_id"])
-    typed = rows[["ds", *(f"_value_{new}" for new in source.renames.values())]]
-    typed = typed.rename(columns=lambda column: column.removeprefix("_value_"))
-    typed.insert(0, "join_key", rows["unique_id"])
-    typed.insert(0, "source", name)
-    return typed, account, quarantine
-
-
-def join_ids(parts: pd.DataFrame) -> pd.Series:
-    """One id a row from its parts: `EWR`, `OO` becomes `EWR-OO`; no part, no id (`""`)."""
-    if parts.shape[1] == 0:
-        return pd.Series("", index=parts.index)
-    first = parts.iloc[:, 0].astype(str)
-    return first.str.cat([parts[name].astype(str) for name in parts.columns[1:]], sep="-")
-
-
-def _numbers(source: SourceConfig, cells: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Which cells mean 'no value', and the numbers in the others, missing where there is none."""
-    text = cells.str.strip()
-    absent = text.isin(source.missing)
-    if source.decimal != ".":
-        text = text.str.replace(source.decimal, ".", regex=False)
-    return absent, pd.to_numeric(text.where(~absent), errors="coerce")
-
-
-def _time_or_quarantine(
-    ledger: Ledger, source: SourceConfig, rows: pd.DataFrame, feeds: pd.Series
-) -> pd.DataFrame:
-    cells = ledger.raw.loc[rows.index]
-    naive, instants = local_times(cells, source), utc_instants(cells, source)
-    rows = ledger.quarantine(rows.assign(_local=naive), naive.isna(), "time not readable")
-    utc, notes = localize(rows["_local"], source.timezone, feeds.reindex(rows.index))
+    if rows.is_empty():
+        return rows.with_columns(pl.lit(None, pl.Datetime("ns")).alias("ds"))
     # A time with an offset is an instant: no clock change makes it ambiguous.
-    instants = instants.reindex(rows.index)
-    utc, notes = instants.fillna(utc), notes.where(instants.isna(), "")
-    ledger.count(rows.loc[notes == "ambiguous", "unique_id"], "clock change: repeated hour")
-    rows = rows.assign(ds=utc)
-    return ledger.quarantine(
-        rows, (notes == "nonexistent"), "time skipped by the clock change"
-    ).drop(columns="_local")
+    ambiguous = pl.col("_ambiguous") & pl.col(INSTANT).is_null()
+    ds = pl.coalesce(INSTANT, "_later")
+    if rows.select(ambiguous.any()).item():
+        ledger.count(rows.filter(ambiguous), "clock change: repeated hour")
+        if source.ambiguous == "quarantine":
+            rows = ledger.split(
+                rows, {"time repeated by the clock change": ambiguous}, excluded=False
+            )
+        is_first = pl.lit(source.ambiguous == "earlier")
+        if source.ambiguous == "order" and feed:
+            copies = [*feed, LOCAL]
+            number, total = pl.int_range(pl.len()).over(copies), pl.len().over(copies)
+            is_first = (number == 0) & (total > 1)
+        odd = rows.filter(ambiguous).with_columns(is_first.alias("_is_first"))
+        rows = rows.join(odd.select(ROW, "_is_first"), on=ROW, how="left", maintain_order="left")
+        ds = pl.coalesce(INSTANT, pl.when(pl.col("_is_first")).then("_earlier"), "_later")
+    rows = rows.with_columns(ds.alias("ds"))
+    skipped = pl.col("ds").is_null()
+    if source.nonexistent == "shift_forward":
+        shifted = rows.filter(skipped)
+        ledger.count(shifted, "clock change: skipped time moved forward")
+        rows = rows.with_columns(pl.coalesce("ds", "_shifted").alias("ds"))
+    rows = rows.drop(LOCAL, INSTANT, *_MEANINGS, "_is_first", strict=False)
+    return ledger.split(rows, {"time skipped by the clock change": skipped}, excluded=False)
 
 
-def _ids(source: SourceConfig, cells: pd.DataFrame) -> pd.DataFrame:
-    return cells[["_series"] if source.layout == "wide" else source.id_columns]
+def _valued(ledger: Ledger, source: SourceConfig, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows that hold a possible number or none, with `y`."""
+    rows = _with_number(source, rows.with_columns(pl.col(_VALUE).alias("y")), "y", "_absent")
+    rows = ledger.split(rows, dict(_faults(source, "y", "_absent")), excluded=False)
+    return rows.select(ROW, UNIQUE_ID, "ds", "y")
 
 
-def _melt(source: SourceConfig, raw: pd.DataFrame) -> pd.DataFrame:
-    fixed = [*source.time_columns, "_file", "_line"]
-    names = list(source.renames) or [column for column in raw.columns if column not in fixed]
-    long = raw.melt(id_vars=fixed, value_vars=names, var_name="_series", value_name="_value")
-    return long.assign(_series=long["_series"].replace(source.renames))
+def _without_duplicates(ledger: Ledger, source: SourceConfig, rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows in order of series and time, one of each."""
+    out_of_order = (pl.col(UNIQUE_ID) == pl.col(UNIQUE_ID).shift()) & (
+        pl.col("ds") < pl.col("ds").shift()
+    )
+    ledger.count(rows.filter(out_of_order), "rows out of order")
+    rows = rows.sort(UNIQUE_ID, "ds", maintain_order=True)
+    neighbour = 1 if source.duplicates == "first" else -1
+    same = pl.all_horizontal(
+        (pl.col(c) == pl.col(c).shift(neighbour)).fill_null(False) for c in (UNIQUE_ID, "ds")
+    )
+    return ledger.split(rows, {_DUPLICATE[source.duplicates]: same}, excluded=False)
+
+
+def _with_number(
+    source: SourceConfig,
+    rows: pl.DataFrame,
+    column: str,
+    absent: str,
+    kind: type[pl.DataType] = pl.Float64,
+    booleans: bool = False,
+) -> pl.DataFrame:
+    """The column as numbers, missing where there is none, and which cells mean 'no value'."""
+    if booleans or source.decimal != "." or any(_is_number(cell) for cell in source.missing):
+        return _read_numbers(source, rows, column, absent, kind, booleans)
+    # Nearly all cells are plain numbers: only the others are looked at closely.
+    number = rows[column].cast(pl.Float64, strict=False) * source.scale
+    is_odd = ~(number.abs() <= _LARGEST[kind]).fill_null(False)
+    odd = is_odd.arg_true()
+    is_absent = pl.repeat(False, rows.height, eager=True)
+    if len(odd):
+        closely = _read_numbers(source, rows[odd], column, absent, kind, booleans)
+        number = number.scatter(odd, closely[column].cast(pl.Float64))
+        is_absent = is_absent.scatter(odd, closely[absent])
+    return rows.with_columns(number.cast(kind).alias(column), is_absent.alias(absent))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _read_numbers(
+    source: SourceConfig,
+    rows: pl.DataFrame,
+    column: str,
+    absent: str,
+    kind: type[pl.DataType],
+    booleans: bool,
+) -> pl.DataFrame:
+    text = pl.col(column).str.strip_chars()
+    is_absent = text.is_in(source.missing)
+    if source.decimal != ".":
+        # Beside a decimal comma a point is no decimal mark.
+        text = pl.when(~text.str.contains(".", literal=True)).then(text)
+        text = text.str.replace(source.decimal, ".", literal=True)
+    number = text.cast(pl.Float64, strict=False)
+    if booleans:
+        lower = text.str.to_lowercase()
+        truth = pl.when(lower == "true").then(1.0).when(lower == "false").then(0.0)
+        number = pl.coalesce(truth, number)
+    number = number * source.scale if source.scale != 1 else number
+    number = pl.when(~is_absent & (number.abs() <= _LARGEST[kind])).then(number)
+    return rows.with_columns(is_absent.alias(absent), number.cast(kind).alias(column))
+
+
+def _faults(source: SourceConfig, column: str, absent: str) -> Iterator[tuple[str, pl.Expr]]:
+    """What can be wrong with a number, and where it is so."""
+    number = pl.col(column)
+    yield "not a number", ~pl.col(absent) & number.is_null()
+    if source.minimum is not None:
+        yield "below the possible minimum", number < source.minimum
+    if source.maximum is not None:
+        yield "above the possible maximum", number > source.maximum
+
+
+def row_steps(
+    source: SourceConfig, task: TaskConfig, raw_columns: Iterable[str]
+) -> pd.DatetimeIndex | None:
+    """Of a table with a row a series, the time of each column (naive UTC)."""
+    if source.layout != "rows":
+        return None
+    number = len(value_columns(source, raw_columns))
+    freq, zone = task.freq, task.timezone
+    stamp = pd.Timestamp(source.start or source.end)
+    if stamp.tzinfo is None:
+        named = to_utc(stamp, source.timezone)
+    else:
+        named = stamp.tz_convert("UTC").tz_localize(None)
+    first = snap(pd.Series([named]), freq, zone).iloc[0]
+    if source.end is not None:
+        first = add_span(first, 1 - number, freq, zone)
+    return grid(first, add_span(first, number, freq, zone), freq, zone)

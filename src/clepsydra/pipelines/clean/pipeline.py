@@ -1,87 +1,122 @@
 from kedro.pipeline import Node, Pipeline
 
+from clepsydra.binding import bind
 from clepsydra.pipelines.clean.nodes import (
-    build_panel,
-    build_series,
-    clean_covariates,
-    clean_target,
+    clean_attributes,
+    clean_covariate,
+    gather_events,
+    gather_files,
+    gather_parts,
     report_quality,
-    split_observations,
+    set_clock,
 )
-from clepsydra.sharding import gather, per_shard, sharded
-
-SHARD = Pipeline(
-    [
-        Node(
-            build_panel,
-            inputs=[
-                "observations",
-                "covariates",
-                "series",
-                "params:sources",
-                "params:task",
-                "params:calendar",
-                "clock",
-            ],
-            outputs=["panel", "future", "panel_account"],
-            name="build_panel",
-        )
-    ]
-)
+from clepsydra.pipelines.clean.shard import clean_shard
+from clepsydra.sharding import gather, sharded
 
 
-def create_pipeline(n_shards: int) -> Pipeline:
+def create_pipeline(
+    n_shards: int, target: str, covariates: list[str], attributes: list[str]
+) -> Pipeline:
     """Raw snapshots to the panel, the series table and the account of every row."""
-    before = [
-        Node(
-            clean_target,
-            inputs=["raw", "params:sources", "params:task", "params:as_of"],
-            outputs=["observations", "series_ids", "target_account", "target_quarantine", "clock"],
-            name="clean_target",
-        ),
-        Node(
-            clean_covariates,
-            inputs=["raw", "params:sources", "params:task", "params:as_of"],
-            outputs=["covariates", "covariate_account", "covariate_quarantine"],
-            name="clean_covariates",
-        ),
-        Node(
-            build_series,
-            inputs=[
-                "observations",
-                "series_ids",
-                "raw",
-                "params:sources",
-                "params:task",
-                "clock",
-                "params:n_shards",
-            ],
-            outputs="series",
-            name="build_series",
-        ),
-        Node(
-            split_observations,
-            inputs=["observations", "series", "params:n_shards"],
-            outputs=sharded("observations", n_shards),
-            name="split_observations",
-        ),
-    ]
-    after = [
-        Node(gather, inputs=sharded("panel", n_shards), outputs="panel", name="gather_panel"),
-        Node(gather, inputs=sharded("future", n_shards), outputs="future", name="gather_future"),
-        Node(
-            report_quality,
-            inputs=[
-                "target_account",
-                "covariate_account",
-                "target_quarantine",
-                "covariate_quarantine",
-                "series",
-                *sharded("panel_account", n_shards),
-            ],
-            outputs=["quality_report", "quarantine"],
-            name="report_quality",
-        ),
-    ]
-    shards = per_shard(SHARD, n_shards, shared={"covariates", "series", "clock"})
-    return Pipeline([*before, *shards.nodes, *after])
+    others = [*covariates, *attributes]
+    return Pipeline(
+        [
+            Node(
+                set_clock,
+                inputs=[f"{target}.raw", "params:sources", "params:task", "params:as_of"],
+                outputs="clock",
+                name="set_clock",
+            ),
+            *(
+                Node(
+                    bind(clean_covariate, name=name),
+                    inputs=[f"{name}.raw", "params:sources", "params:task", "params:as_of"],
+                    outputs=[f"{name}.clean", f"{name}.account", f"{name}.quarantine@pandas"],
+                    name=f"{name}.clean_covariate",
+                )
+                for name in covariates
+            ),
+            *(
+                Node(
+                    bind(clean_attributes, name=name),
+                    inputs=[f"{name}.raw", "params:sources", "params:as_of"],
+                    outputs=[f"{name}.clean", f"{name}.account", f"{name}.quarantine@pandas"],
+                    name=f"{name}.clean_attributes",
+                )
+                for name in attributes
+            ),
+            *(
+                Node(
+                    bind(clean_shard, number=number),
+                    inputs=[
+                        f"{target}.raw",
+                        "clock",
+                        "params:sources",
+                        "params:task",
+                        "params:cleaning",
+                        "params:calendar",
+                        "params:as_of",
+                        "params:n_shards",
+                        *(f"{name}.clean" for name in others),
+                    ],
+                    outputs=[
+                        f"shard_{number}.panel@pandas",
+                        f"shard_{number}.future",
+                        f"shard_{number}.series",
+                        f"shard_{number}.account",
+                        f"shard_{number}.quarantine@pandas",
+                        f"shard_{number}.quality_events@pandas",
+                    ],
+                    name="clean_shard",
+                    namespace=f"shard_{number}",
+                )
+                for number in range(n_shards)
+            ),
+            Node(
+                gather_parts,
+                inputs=sharded("panel@file", n_shards),
+                outputs="panel",
+                name="gather_panel",
+            ),
+            Node(
+                gather, inputs=sharded("future", n_shards), outputs="future", name="gather_future"
+            ),
+            Node(
+                gather, inputs=sharded("series", n_shards), outputs="series", name="gather_series"
+            ),
+            Node(
+                gather_files,
+                inputs=[
+                    *sharded("quarantine@file", n_shards),
+                    *(f"{name}.quarantine@file" for name in others),
+                ],
+                outputs="quarantine",
+                name="gather_quarantine",
+            ),
+            Node(
+                gather_events,
+                inputs=[
+                    "series",
+                    "clock",
+                    "params:sources",
+                    "params:task",
+                    *sharded("quality_events@file", n_shards),
+                ],
+                outputs="quality_events",
+                name="gather_events",
+            ),
+            Node(
+                report_quality,
+                inputs=[
+                    "series",
+                    f"{target}.raw",
+                    "params:sources",
+                    "params:as_of",
+                    *sharded("account", n_shards),
+                    *(f"{name}.account" for name in others),
+                ],
+                outputs="quality_report",
+                name="report_quality",
+            ),
+        ]
+    )

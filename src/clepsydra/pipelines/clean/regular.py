@@ -1,106 +1,180 @@
-"""Irregular observations to regular series: one row a grid step, every step explained."""
+"""Irregular observations to regular series: one value a grid step, every step explained."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+import polars as pl
 
-from clepsydra.config import SourceConfig, TaskConfig
-from clepsydra.timegrid import grid, snap
+from clepsydra.config import CleaningConfig, SourceConfig, TaskConfig
+from clepsydra.pipelines.clean.gaps import fill_gaps, series_ends, start_after_long_gaps
+from clepsydra.pipelines.clean.outliers import flag_outliers
+from clepsydra.series_ids import UNIQUE_ID
+from clepsydra.timegrid import grid, shorter_than_a_day, snap
 
-__all__ = ["covariates_to_grid", "fill_covariate", "regularize", "to_grid"]
+__all__ = ["Regular", "fill_covariate", "regularize", "to_grid"]
 
 _LONGEST_COVARIATE_GAP = 6
 
 
-def to_grid(observations: pd.DataFrame, source: SourceConfig, task: TaskConfig) -> pd.DataFrame:
-    """Aggregate observations that share a series and a grid step.
+def to_grid(
+    rows: pl.DataFrame, keys: list[str], values: list[str], source: SourceConfig, task: TaskConfig
+) -> pl.DataFrame:
+    """Aggregate rows that share their keys and a grid step.
 
     Args:
-        observations: `unique_id`, `ds`, `y`, at any times.
+        rows: the keys, `ds` (naive UTC, at any times) and the values, sorted by keys and `ds`.
+        keys: columns that name a series.
+        values: columns to aggregate; null is no value.
         source: says how values that share a step become one.
         task: says what the grid is.
 
     Returns:
-        `unique_id`, `ds`, `y`, sorted, one row a series and step; `y` missing if it had no value.
+        The same columns, sorted, one row a series and step; null where it had no value.
     """
-    stepped = observations.assign(ds=snap(observations["ds"], task.freq, task.timezone))
-    groups = stepped.groupby(["unique_id", "ds"], sort=True)["y"]
-    return _aggregate(groups, source).reset_index()
+    stepped = rows.with_columns(_snap(rows["ds"], task))
+    key = [*keys, "ds"]
+    shares = pl.all_horizontal(pl.col(column) == pl.col(column).shift() for column in key)
+    if not stepped.select(shares.any()).item():
+        return stepped
+    aggregates = {
+        "mean": lambda c: c.mean(),
+        "last": lambda c: c.drop_nulls().last(),
+        "sum": lambda c: pl.when(c.count() > 0).then(c.sum()),
+        "count": lambda c: pl.when(c.count() > 0).then(c.sum()),
+    }
+    how = aggregates[source.aggregate]
+    return stepped.group_by(key).agg(how(pl.col(value)).alias(value) for value in values).sort(key)
 
 
-def covariates_to_grid(rows: pd.DataFrame, source: SourceConfig, task: TaskConfig) -> pd.DataFrame:
-    """Aggregate a covariate source's rows that share a join key and a grid step.
+def _snap(ds: pl.Series, task: TaskConfig) -> pl.Series:
+    unique = ds.unique().sort()
+    steps = snap(pd.Series(unique.to_numpy()), task.freq, task.timezone)
+    return ds.replace_strict(
+        unique, pl.Series(steps.to_numpy("datetime64[ns]")), return_dtype=pl.Datetime("ns")
+    ).alias("ds")
 
-    Args:
-        rows: `source`, `join_key`, `ds`, and the columns, at any times.
-        source: says how values that share a step become one.
-        task: says what the grid is.
 
-    Returns:
-        The same columns, one row a join key and step.
+@dataclass(frozen=True)
+class Regular:
+    """Series on the grid, one after the other in flat arrays.
+
+    Attributes:
+        ids: `[S]` names.
+        starts: `[S]` positions of the first steps in the flat arrays.
+        first: `[S]` positions of the first steps in `steps`.
+        steps: `[G]` the grid (naive UTC).
+        y: `[T]` values, none missing.
+        is_imputed: `[T]` whether the value was made here.
+        is_outlier: `[T]` whether an observed value stands out.
+        observed_y: `[T]` the values before any was replaced, NaN where there was none.
     """
-    stepped = rows.assign(ds=snap(rows["ds"], task.freq, task.timezone))
-    keys = ["source", "join_key", "ds"]
-    groups = stepped.groupby(keys, sort=True)[list(source.renames.values())]
-    return _aggregate(groups, source).reset_index()
 
+    ids: list[str]
+    starts: np.ndarray
+    first: np.ndarray
+    steps: pd.DatetimeIndex
+    y: np.ndarray
+    is_imputed: np.ndarray
+    is_outlier: np.ndarray
+    observed_y: np.ndarray
 
-def _aggregate(groups: Any, source: SourceConfig) -> Any:
-    if source.aggregate in ("count", "sum"):
-        return groups.sum(min_count=1)
-    return groups.agg(source.aggregate)
+    @property
+    def ends(self) -> np.ndarray:
+        """`[S]` positions after the last steps."""
+        return series_ends(self.y, self.starts)
+
+    @property
+    def series(self) -> np.ndarray:
+        """`[T]` number of the series of each step."""
+        return np.repeat(np.arange(len(self.ids)), self.ends - self.starts)
+
+    @property
+    def places(self) -> np.ndarray:
+        """`[T]` position in `steps` of each step."""
+        shift = self.first - self.starts
+        return np.arange(len(self.y)) + np.repeat(shift, self.ends - self.starts)
 
 
 def regularize(
-    observed: pd.DataFrame,
+    observed: pl.DataFrame,
     end: pd.Timestamp,
     task: TaskConfig,
+    cleaning: CleaningConfig,
     known_until: pd.Timestamp | None = None,
-) -> pd.DataFrame:
-    """Give every series a row for each grid step from its first observation up to `end`.
+) -> Regular:
+    """Give every series a value for each grid step from its first observation up to `end`.
 
     Args:
-        observed: `unique_id`, `ds`, `y` on the grid.
+        observed: `unique_id`, `ds`, `y` on the grid, sorted, no value missing.
         end: first step after the panel (naive UTC).
         task: `fill` says what a step without an observation means: `zero` for counts, or
-            `interpolate`, linear in between and the last value at the end.
+            `interpolate`, as `cleaning` says how.
+        cleaning: what becomes of outliers and long gaps.
         known_until: when the source's last day with any row ended. Later steps were not observed:
             they are imputed even where no row would mean zero. `end` if not given.
-
-    Returns:
-        `unique_id`, `ds`, `y`, `is_imputed` (the value was made here).
     """
-    frames = []
-    for unique_id, rows in observed.groupby("unique_id", sort=True):
-        steps = grid(rows["ds"].iloc[0], end, task.freq, task.timezone)
-        y = rows.set_index("ds")["y"].reindex(steps)
-        absent = y.isna()
-        if task.fill == "zero":
-            y, made = y.fillna(0.0), absent & (steps >= (known_until or end))
-        else:
-            y, made = y.interpolate(limit_direction="both"), absent
-        frames.append(
-            pd.DataFrame(
-                {
-                    "unique_id": unique_id,
-                    "ds": steps,
-                    "y": y.to_numpy(),
-                    "is_imputed": made.to_numpy(),
-                }
-            )
-        )
-    return pd.concat(frames, ignore_index=True)
+    steps = grid(observed["ds"].min(), end, task.freq, task.timezone)
+    codes = observed[UNIQUE_ID].rle_id().to_numpy()
+    ids = observed[UNIQUE_ID].cast(pl.String).unique(maintain_order=True).to_list()
+    places = _places(observed["ds"].to_numpy(), steps, task.freq)
+    first = places[np.flatnonzero(np.diff(codes, prepend=-1))]
+    lengths = len(steps) - first
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    y = np.full(int(lengths.sum()), np.nan)
+    y[(starts - first)[codes] + places] = observed["y"].to_numpy()
+    if cleaning.gap_limit is not None and cleaning.long_gaps == "cut":
+        y, starts, first = _without_beginnings(y, starts, first, cleaning.gap_limit)
+    outlier = np.zeros(len(y), dtype=bool)
+    observed_y = y
+    if cleaning.outliers is not None:
+        outlier = flag_outliers(y, starts, cleaning.outliers, task.season_length)
+        if cleaning.outliers.replace:
+            y = np.where(outlier, np.nan, y)
+    made = np.isnan(y)
+    if task.fill == "zero":
+        after = steps >= (known_until if known_until is not None else end)
+        places_of_all = Regular(ids, starts, first, steps, y, made, outlier, observed_y).places
+        unseen = np.isnan(observed_y)
+        y = np.where(unseen, 0.0, y)
+        made = made & (~unseen | after[places_of_all])
+    y = fill_gaps(y, starts, cleaning.gap_method, task.season_length)
+    return Regular(ids, starts, first, steps, y, made, outlier, observed_y)
 
 
-def fill_covariate(rows: pd.DataFrame, steps: pd.DatetimeIndex, columns: list[str]) -> pd.DataFrame:
+def _places(ds: np.ndarray, steps: pd.DatetimeIndex, freq: str) -> np.ndarray:
+    if shorter_than_a_day(freq):
+        width = pd.tseries.frequencies.to_offset(freq).nanos
+        first = steps[0].to_datetime64().astype("datetime64[ns]")
+        return (ds - first).astype("int64") // width
+    return np.searchsorted(steps.to_numpy("datetime64[ns]"), ds)
+
+
+def _without_beginnings(
+    y: np.ndarray, starts: np.ndarray, first: np.ndarray, limit: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The series from after their last long gap on."""
+    begin = start_after_long_gaps(y, starts, limit)
+    ends = series_ends(y, starts)
+    keep = np.arange(len(y)) >= np.repeat(begin, ends - starts)
+    lengths = ends - begin
+    return y[keep], np.concatenate([[0], np.cumsum(lengths)[:-1]]), first + (begin - starts)
+
+
+def fill_covariate(rows: pl.DataFrame, steps: pd.DatetimeIndex, columns: list[str]) -> np.ndarray:
     """One key's covariate columns on the grid; gaps of a few steps are interpolated, longer ones
     stay missing.
 
+    Args:
+        rows: `ds` and the columns, one row a step.
+        steps: `[G]` the grid.
+        columns: `[C]` names.
+
     Returns:
-        `[steps, columns]`, indexed by `ds`.
+        `[G, C]` float32.
     """
-    on_grid = rows.set_index("ds")[columns].groupby(level=0).mean().reindex(steps)
+    on_grid = rows.to_pandas().set_index("ds")[columns].astype("float64").reindex(steps)
     filled = on_grid.interpolate(limit=_LONGEST_COVARIATE_GAP, limit_area="inside")
-    return filled.rename_axis("ds")
+    return filled.to_numpy("float32")

@@ -1,86 +1,231 @@
-"""Slice every source into immutable daily snapshots of what is known at `as_of`."""
+"""Read every source and cut it into immutable daily snapshots of what is known at `as_of`."""
 
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
+import polars as pl
 
-from clepsydra.config import SourceConfig, SourcesConfig, parse_as_of
-from clepsydra.datasets.raw_store import Snapshot
-from clepsydra.errors import SourceError
-from clepsydra.reading import find_files, local_times, read_text
+from clepsydra.config import LATEST, SourceConfig, SourcesConfig, parse_as_of
+from clepsydra.datasets.drift import DRIFT_COLUMNS, schema_drift
+from clepsydra.datasets.raw_store import TIME, Feed, RawStore
+from clepsydra.datasets.spool import Batches
+from clepsydra.errors import ConfigError, SourceError
+from clepsydra.series_ids import key_of, make_hasher
+from clepsydra.sources.pieces import FILE
+from clepsydra.sources.reader import Reading, read_source
+from clepsydra.sources.sql import WATERMARK
+from clepsydra.sources.times import INSTANT, parse_times
 
-__all__ = ["collect_sources"]
+__all__ = ["collect_source", "collect_target", "report_drift"]
+
+_LOGGER = logging.getLogger(__name__)
+# A column whose values repeat in a sample of so many rows.
+_SAMPLE_ROWS, _MOST = 20_000, 0.75
 
 
-def collect_sources(sources: SourcesConfig, as_of: str, project_path: str) -> list[Snapshot]:
-    """Read every source as text and cut it by local day.
+def collect_target(
+    sources: SourcesConfig, as_of: str, project_path: str, credentials: Any, held: RawStore
+) -> tuple[Feed, dict[str, str]]:
+    """Read the target, and say as of which day the other sources are to be read.
 
     The rows of day D are known on the morning of D + 1, so a run at `as_of` takes the days before
-    it; of a source that is known in advance it takes every day. Rows whose time cannot be read
-    stay together in a snapshot without a day: `clean` accounts for them.
+    it. Rows whose time cannot be read stay together without a day: `clean` accounts for them.
 
     Args:
         sources: what to read.
-        as_of: the day of the run, or `latest`.
+        as_of: the day of the run, or `latest`: the day after the last of the target.
         project_path: folder that relative paths start from.
+        credentials: by name.
+        held: what earlier runs have collected.
 
     Returns:
-        Snapshots, ready for a `RawStoreDataset`.
+        The target's rows, read while they are stored, and `{"as_of": day}`.
 
     Raises:
-        SourceError: a source cannot be read, or has nothing before `as_of`.
+        SourceError: the source cannot be read, or has nothing before `as_of`.
+        ConfigError: an API or a database is to be asked as of `latest`.
     """
+    name, source = sources.target
     day = parse_as_of(as_of)
-    target_name, target = sources.target
-    target_rows = _read(target_name, target, project_path)
     if day is None:
-        day = _last_day(target_name, target_rows[1]) + dt.timedelta(days=1)
-    snapshots: list[Snapshot] = []
-    for name, source in sources.items():
-        is_target = source.role == "target"
-        frame, days = target_rows if is_target else _read(name, source, project_path)
-        if source.role == "attributes":
-            snapshots.append(Snapshot(name, None, dt.date.min, day, frame))
-            continue
-        slices = list(_slice_by_day(name, source, frame, days, day))
-        if is_target and not any(slice_.day for slice_ in slices):
-            raise SourceError(
-                f"as_of {day} is before the first data of source '{name}' "
-                f"({days.min():%Y-%m-%d}): choose a later day"
-            )
-        snapshots += slices
-    return snapshots
+        day = _day_after_last(name, source, project_path, credentials)
+    return _feed(name, source, day, project_path, credentials, held), {"as_of": day.isoformat()}
 
 
-def _read(name: str, source: SourceConfig, project_path: str) -> tuple[pd.DataFrame, pd.Series]:
-    frame = read_text(name, source, find_files(name, source, Path(project_path)))
-    if source.role == "attributes":
-        return frame, pd.Series(pd.NaT, index=frame.index)
-    return frame, local_times(frame, source).dt.normalize()
+def collect_source(
+    sources: SourcesConfig,
+    collected: dict[str, str],
+    project_path: str,
+    credentials: Any,
+    held: RawStore,
+    *,
+    name: str,
+) -> Feed:
+    """Read a covariate or attributes source as of the target's day.
+
+    Of a source that is known in advance every day is taken.
+
+    Args:
+        sources: the source's description among the others.
+        collected: of the target: its `as_of`.
+        project_path: folder that relative paths start from.
+        credentials: by name.
+        held: what earlier runs have collected.
+        name: which source.
+
+    Raises:
+        SourceError: the source cannot be read.
+    """
+    source = dict(sources.items())[name]
+    day = dt.date.fromisoformat(collected["as_of"])
+    return _feed(name, source, day, project_path, credentials, held)
 
 
-def _last_day(name: str, days: pd.Series) -> dt.date:
-    if days.notna().any():
-        return days.max().date()
-    raise SourceError(
-        f"source '{name}': no row has a readable time; correct 'time', or give 'time_format'"
+def report_drift(sources: SourcesConfig, *stores: RawStore) -> pd.DataFrame:
+    """How the shape of the sources changed from snapshot to snapshot.
+
+    Args:
+        sources: in the order of the stores; `on_drift` says what a change in the newest snapshot
+            is.
+        stores: the sources' snapshots.
+
+    Returns:
+        `source`, `day`, `seen_on`, `kind`, `column`, `before`, `after`, `is_newest`.
+
+    Raises:
+        SourceError: the newest snapshot differs, and the source says that this is an error.
+    """
+    tables = [
+        schema_drift(name, store.manifest)
+        for (name, _), store in zip(sources.items(), stores, strict=True)
+    ]
+    drift = pd.concat(tables, ignore_index=True)
+    for change in drift[drift["is_newest"]].itertuples():
+        policy = dict(sources.items())[change.source].on_drift
+        column = f" '{change.column}'" if change.column else ""
+        text = (
+            f"source '{change.source}', {change.day or 'undated'}: {change.kind}{column}, "
+            f"before {change.before or 'nothing'}, now {change.after or 'nothing'}"
+        )
+        if policy == "error":
+            raise SourceError(f"{text}; correct the source, or write 'on_drift: warn'")
+        if policy == "warn":
+            _LOGGER.warning("%s (dataset 'schema_drift')", text)
+    return drift[DRIFT_COLUMNS]
+
+
+def _feed(
+    name: str, source: SourceConfig, as_of: dt.date, path: str, credentials: Any, held: RawStore
+) -> Feed:
+    days = held.days()
+    newest = max(days, default=None)
+    reading = read_source(name, source, as_of, newest, path, credentials, held.state)
+    return Feed(
+        source=name,
+        batches=Batches(_Dated(name, source, as_of, reading, min(days, default=None))),
+        seen_on=as_of,
+        hasher=make_hasher(source),
+        key=key_of(source),
+        in_advance=source.known == "in_advance",
+        identity=_identity(source) if reading.is_partial else None,
+        state=reading.state,
     )
 
 
-def _slice_by_day(
-    name: str, source: SourceConfig, frame: pd.DataFrame, days: pd.Series, as_of: dt.date
-) -> Iterator[Snapshot]:
-    _last_day(name, days)
-    in_advance = source.known == "in_advance"
-    undated = frame[days.isna()]
-    if len(undated):
-        yield Snapshot(name, None, dt.date.min, as_of, undated)
-    known = days.notna() if in_advance else days < pd.Timestamp(as_of)
-    for stamp, rows in frame[known].groupby(days[known]):
-        day = stamp.date()
-        known_from = dt.date.min if in_advance else day + dt.timedelta(days=1)
-        yield Snapshot(name, day, known_from, as_of, rows)
+def _identity(source: SourceConfig) -> list[str]:
+    """Columns that a row has in common with its own later version."""
+    if source.role == "target":
+        return source.unique or [*source.id_columns, *source.time_columns]
+    return [*source.join_on.values(), *source.time_columns]
+
+
+@dataclass
+class _Dated:
+    """The batches of a source with the time of each row, without the days not known yet.
+
+    `first` is the first day that earlier runs have collected.
+
+    Iterating raises `SourceError` if a whole source has no readable time, or nothing before
+    `as_of`.
+    """
+
+    name: str
+    source: SourceConfig
+    as_of: dt.date
+    reading: Reading
+    first: dt.date | None
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        if not self.source.time_columns:
+            never = pl.lit(None, pl.Datetime("ns")).alias(TIME)
+            for batch in self.reading.batches():
+                self.reading.took(batch, batch.clear())
+                yield batch.drop(WATERMARK, strict=False).with_columns(never)
+            return
+        rows = dated = 0
+        first = self.first
+        for batch in self.reading.batches():
+            timed = parse_times(_with_codes(batch, self.source), self.source).drop(INSTANT)
+            known = timed.filter(self._is_known())
+            self.reading.took(known, timed.filter(~self._is_known()))
+            rows += timed.height
+            dated += timed.height - timed[TIME].null_count()
+            earliest = timed[TIME].dt.date().min()
+            if isinstance(earliest, dt.date):
+                first = min(first or earliest, earliest)
+            yield known.drop(WATERMARK, strict=False)
+        if rows and not dated and not (self.reading.is_partial and self.first):
+            raise SourceError(
+                f"source '{self.name}': no row has a readable time; correct 'time', or give "
+                f"'time_format'"
+            )
+        if self.source.role == "target" and (first is None or first >= self.as_of):
+            raise SourceError(
+                f"as_of {self.as_of} is before the first data of source '{self.name}' "
+                f"({first or 'it has no row at all'}): choose a later day"
+            )
+
+    def _is_known(self) -> pl.Expr:
+        if self.source.known == "in_advance":
+            return pl.lit(True)
+        # As days: the last day of all is no time in nanoseconds.
+        return pl.col(TIME).is_null() | (pl.col(TIME).dt.date() < pl.lit(self.as_of))
+
+
+def _with_codes(rows: pl.DataFrame, source: SourceConfig) -> pl.DataFrame:
+    """The rows with numbers for the texts that repeat: ids, times, files."""
+    own = source.id_columns if source.role == "target" else list(source.join_on.values())
+    names = dict.fromkeys([*own, *source.time_columns, FILE])
+    sample = rows.select(*names).gather_every(max(1, rows.height // _SAMPLE_ROWS))
+    repeated = [name for name in names if sample[name].n_unique() <= _MOST * sample.height]
+    if sample[FILE].n_unique() == 1:
+        file = sample[FILE].head(1).cast(pl.Categorical).new_from_index(0, rows.height)
+        rows = rows.with_columns(file)
+    return rows.with_columns(pl.col(repeated).cast(pl.Categorical))
+
+
+def _day_after_last(name: str, source: SourceConfig, path: str, credentials: Any) -> dt.date:
+    if source.path is None:
+        raise ConfigError(
+            f"as_of is '{LATEST}', but source '{name}' is asked for the days before a day: write "
+            f"one as YYYY-MM-DD, or as_of: ${{today:{source.timezone}}}"
+        )
+    if source.layout == "rows":
+        return dt.date.max
+    last: dt.datetime | None = None
+    reading = read_source(name, source, dt.date.max, None, path, credentials, {})
+    for batch in reading.batches():
+        latest = parse_times(batch, source)[TIME].max()
+        if isinstance(latest, dt.datetime):
+            last = max(last or latest, latest)
+    if last is None:
+        raise SourceError(
+            f"source '{name}': no row has a readable time; correct 'time', or give 'time_format'"
+        )
+    return last.date() + dt.timedelta(days=1)

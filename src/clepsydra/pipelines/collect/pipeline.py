@@ -1,17 +1,39 @@
 from kedro.pipeline import Node, Pipeline
 
-from clepsydra.pipelines.collect.nodes import collect_sources
+from clepsydra.binding import bind
+from clepsydra.pipelines.collect.nodes import collect_source, collect_target, report_drift
+
+_HOW = ["params:project_path", "source_credentials"]
 
 
-def create_pipeline() -> Pipeline:
-    """Sources to immutable raw snapshots."""
+def create_pipeline(target: str, sources: list[str]) -> Pipeline:
+    """Sources to immutable raw snapshots.
+
+    The target comes first: it says what `latest` means.
+    """
+    others = [name for name in sources if name != target]
     return Pipeline(
         [
             Node(
-                collect_sources,
-                inputs=["params:sources", "params:as_of", "params:project_path"],
-                outputs="raw",
-                name="collect_sources",
-            )
+                collect_target,
+                inputs=["params:sources", "params:as_of", *_HOW, f"{target}.held"],
+                outputs=[f"{target}.raw", "collected"],
+                name=f"{target}.collect",
+            ),
+            *(
+                Node(
+                    bind(collect_source, name=other),
+                    inputs=["params:sources", "collected", *_HOW, f"{other}.held"],
+                    outputs=f"{other}.raw",
+                    name=f"{other}.collect",
+                )
+                for other in others
+            ),
+            Node(
+                report_drift,
+                inputs=["params:sources", *(f"{name}.raw" for name in sources)],
+                outputs="schema_drift",
+                name="report_drift",
+            ),
         ]
     )

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import wilcoxon
 
 from clepsydra.config import EvaluateConfig, ModelsConfig, TaskConfig
 from clepsydra.models.backtest import to_wall_frame
@@ -149,6 +148,8 @@ def rank_models(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def _groups(table: pd.DataFrame) -> dict[str, str]:
+    from scipy.stats import wilcoxon
+
     if table.empty or table.mean().isna().all():
         return {}
     best = table.mean().idxmin()

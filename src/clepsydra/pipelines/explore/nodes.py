@@ -6,8 +6,6 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from statsmodels.tsa.seasonal import STL
-from statsmodels.tsa.stattools import acf, adfuller, kpss
 
 from clepsydra.config import TaskConfig
 from clepsydra.models.backtest import to_wall_frame
@@ -48,6 +46,9 @@ def diagnose_series(panel: pd.DataFrame, task: TaskConfig) -> pd.DataFrame:
 
 
 def _diagnose(y: np.ndarray, season: int) -> dict[str, float | str]:
+    from statsmodels.tsa.seasonal import STL
+    from statsmodels.tsa.stattools import acf, adfuller, kpss
+
     found: dict[str, float | str] = {
         "n_steps": len(y),
         "mean": float(y.mean()),

@@ -7,7 +7,7 @@ SHARD = Pipeline(
     [
         Node(
             diagnose_series,
-            inputs=["panel", "params:task"],
+            inputs=["panel@pandas", "params:task"],
             outputs="diagnostics",
             name="diagnose_series",
         )

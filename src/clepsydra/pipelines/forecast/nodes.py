@@ -57,7 +57,9 @@ def forecast_models(
             needed.update(members.get(champion, [champion]))
     points = [_empty_points(future)]
     failures = [pd.DataFrame({"unique_id": [], "reason": [], "model": []}, dtype=object)]
-    known = without_hindsight(without_past_only(panel, sources)).drop(columns="is_imputed")
+    known = without_hindsight(without_past_only(panel, sources)).drop(
+        columns=["is_imputed", "is_outlier"], errors="ignore"
+    )
     names = [name] if name else local_models(models)
     chosen = [candidate for candidate in names if candidate in needed and candidate in fitted]
     for chosen_name, model in build_models(chosen, models, task, lead_steps(future, task)).items():

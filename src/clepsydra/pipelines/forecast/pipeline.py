@@ -13,7 +13,7 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
         [
             Node(
                 forecast_models,
-                inputs=["panel", "future", "fitted", "bundle", *_PARAMETERS],
+                inputs=["panel@pandas", "future", "fitted", "bundle", *_PARAMETERS],
                 outputs=["next_points", "next_failures"],
                 name="forecast_local_models",
             )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
-from scipy.stats import ks_2samp
 
 from clepsydra.config import MonitorConfig, TaskConfig
 from clepsydra.timegrid import add_span
@@ -50,6 +49,8 @@ def detect_drift(panel: pd.DataFrame, task: TaskConfig, monitor: MonitorConfig) 
     Returns:
         `unique_id`, `statistic`, `pvalue`, `drifted`; no row for a series under five seasons.
     """
+    from scipy.stats import ks_2samp
+
     season = task.season_length
     rows = []
     for unique_id, y in panel.groupby("unique_id", sort=True)["y"]:

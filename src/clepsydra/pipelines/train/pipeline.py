@@ -5,7 +5,6 @@ from clepsydra.pipelines.train.nodes import assemble_backtests, backtest_models
 from clepsydra.sharding import gather, per_shard, sharded
 
 _BACKTEST_INPUTS = [
-    "panel",
     "future",
     "windows",
     "params:sources",
@@ -26,7 +25,7 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
         [
             Node(
                 backtest_models,
-                inputs=_BACKTEST_INPUTS,
+                inputs=["panel@pandas", *_BACKTEST_INPUTS],
                 outputs=["points", "failures", "costs", "fitted"],
                 name="backtest_local_models",
                 tags="models",
@@ -34,7 +33,7 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
             Node(
                 assemble_backtests,
                 inputs=[
-                    "panel",
+                    "panel@pandas",
                     "points",
                     "windows",
                     "params:task",
@@ -49,7 +48,7 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
     across = [
         Node(
             bind(backtest_models, name=name),
-            inputs=_BACKTEST_INPUTS,
+            inputs=["panel", *_BACKTEST_INPUTS],
             outputs=[f"{name}.{part}" for part in ("points", "failures", "costs", "fitted")],
             name=f"backtest_{name}",
             tags="models",
