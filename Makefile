@@ -7,7 +7,7 @@ export KEDRO_DISABLE_TELEMETRY := 1
 export SCARF_ANALYTICS := false
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-e2e lint lock viz airflow manifest clean-data
+.PHONY: help run dev test test-e2e lint bench lock viz airflow manifest clean-data
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,11 +40,14 @@ dev: .venv/.dev ## install every extra but deep
 test: .venv/.dev ## run the tests that need nothing but Python
 	$(BIN)/pytest
 
-test-e2e: .venv/.dev ## run the tests that start servers (a real Airflow)
+test-e2e: .venv/.dev ## run the tests that start servers, and those on other data sets
 	$(BIN)/pytest -m e2e tests/e2e
 
 lint: .venv/.dev ## format, lint, types, import layers
 	$(BIN)/pre-commit run --all-files --show-diff-on-failure
+
+bench: .venv/.dev ## run the benchmarks (many minutes; leave the machine alone)
+	$(BIN)/python benchmarks/etl.py
 
 lock: ## compile the lock files again (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \

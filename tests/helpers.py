@@ -134,7 +134,7 @@ def flights(first: str, as_of: str, ids: tuple[str, ...]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         stores = {name: RawStoreDataset(str(Path(folder) / name)) for name, _ in sources.items()}
         how = (str(PROJECT), {}, stores[target].load())
-        feed, collected = collect_target(sources, as_of, *how)
+        feed, collected = collect_target(sources, as_of, *how, task)
         chosen = pl.concat_str(source.id_columns, separator="-").is_in(ids)
         stores[target].save(_part_of(feed, chosen, first))
         for name in stores.keys() - {target}:

@@ -63,6 +63,14 @@ def test_missing_cells_break_only_the_rule_that_they_are_filled() -> None:
     assert "filled: true" in broken(feed, columns={"mw": {"filled": True}})
 
 
+def test_columns_of_codes_are_checked_as_the_texts_that_they_stand_for() -> None:
+    """Rows of many series come with numbers for the ids and times that repeat."""
+    feed = raw_feed(pl.DataFrame({"id": ["a", "", "a"]}).cast(pl.Categorical))
+    assert "1 of 3 rows break 'filled: true'" in broken(feed, columns={"id": {"filled": True}})
+    assert "2 of 3 rows break 'pattern" in broken(feed, columns={"id": {"pattern": "^b$"}})
+    assert "kind: number" in broken(feed, columns={"id": {"kind": "number"}})
+
+
 def test_decimal_commas_are_numbers_if_said() -> None:
     feed = raw_feed(pl.DataFrame({"mw": ["1,5", "-2,0"]}))
     message = broken(feed, columns={"mw": {"minimum": 0}}, decimal=",")
@@ -171,6 +179,15 @@ def test_a_broken_raw_contract_stops_the_run_and_stores_nothing(contracted) -> N
     assert "column 'mw': 1 of 60 rows break" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(line.data.glob("01_raw/load/*.parquet"))
+
+
+def test_a_contract_for_a_source_that_there_is_not_is_refused(contracted) -> None:
+    line = contracted("error")
+    catalog = (line.conf / "test/catalog.yml").read_text()
+    (line.conf / "test/catalog.yml").write_text(catalog.replace("load.raw:", "laod.raw:"))
+    done = line.run("--pipelines=collect", check=False)
+    assert done.returncode == 1
+    assert "catalog entry 'laod.raw': there is no source 'laod'; there are: load" in done.stderr
 
 
 def test_a_contract_that_warns_lets_the_run_go_on(contracted) -> None:

@@ -100,6 +100,7 @@ class Contract:
         rows = 0
         seen: set[str] = set()
         for frame in self._frames(data):
+            frame = frame.with_columns(pl.col(pl.Categorical).cast(pl.String))
             rows += frame.height
             seen |= set(frame.columns)
             for column, check, value in self._failures(frame):
@@ -161,6 +162,10 @@ class Contract:
                     cases = pl.DataFrame(errors.failure_cases)
                     for case in cases.iter_rows(named=True):
                         check = str(case["check"])
+                        if "Error(" in str(case["failure_case"]):
+                            raise ConfigError(
+                                f"column '{name}' cannot be checked: {case['failure_case']}"
+                            ) from errors
                         is_gap = check == "not_nullable"
                         yield name, "filled: true" if is_gap else check, str(case["failure_case"])
 

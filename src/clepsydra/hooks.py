@@ -26,7 +26,7 @@ from clepsydra.config import parse_as_of
 from clepsydra.environment import EVENTS_VARIABLE, PARENT_RUN_VARIABLE, RUN_ID_VARIABLE
 from clepsydra.errors import ConfigError
 from clepsydra.profile import profile_table, usage
-from clepsydra.structure import follow
+from clepsydra.structure import current_structure, follow
 from clepsydra.summary import format_summary
 
 __all__ = ["LineHooks"]
@@ -46,6 +46,10 @@ class LineHooks:
     @hook_impl
     def after_context_created(self, context: Any) -> None:
         follow(context.config_loader["parameters"])
+
+    @hook_impl
+    def after_catalog_created(self, conf_catalog: dict[str, Any]) -> None:
+        _check_sources_of(conf_catalog)
 
     @hook_impl
     def before_pipeline_run(
@@ -108,6 +112,18 @@ class LineHooks:
         lines = path.read_text(encoding="utf-8").splitlines()
         path.unlink()
         return [json.loads(line) for line in lines]
+
+
+def _check_sources_of(conf_catalog: dict[str, Any]) -> None:
+    """Refuse an entry for raw rows of a source that there is not: its contract would be idle."""
+    sources = current_structure().sources
+    for name in conf_catalog:
+        source, _, part = name.rpartition(".")
+        if part == "raw" and "{" not in name and source not in sources:
+            raise ConfigError(
+                f"catalog entry '{name}': there is no source '{source}'; "
+                f"there are: {', '.join(sources)}"
+            )
 
 
 def _with_earlier_stages(profile: pd.DataFrame, catalog: Any) -> pd.DataFrame:

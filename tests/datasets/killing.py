@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from clepsydra.config import SourcesConfig
+from clepsydra.config import SourcesConfig, TaskConfig
 from clepsydra.datasets import arrivals, raw_files
 from clepsydra.datasets.raw_store import RawStoreDataset
 from clepsydra.errors import SourceError
@@ -32,6 +32,7 @@ from clepsydra.pipelines.collect.nodes import collect_target
 from clepsydra.sources import delimited
 
 _FIRST = dt.date(2013, 7, 1)
+_TASK = TaskConfig(freq="h", season_lengths=[24], horizon=24)
 _LOAD = {"role": "target", "path": "*.csv", "id": "id", "time": "time", "value": "value"}
 
 
@@ -54,7 +55,7 @@ def collect(source: Path, store: Path) -> None:
     sources = SourcesConfig.model_validate({"load": _LOAD})
     dataset = RawStoreDataset(str(store))
     as_of = (_FIRST + dt.timedelta(365)).isoformat()
-    feed, _ = collect_target(sources, as_of, str(source), {}, dataset.load())
+    feed, _ = collect_target(sources, as_of, str(source), {}, dataset.load(), _TASK)
     dataset.save(dataclasses.replace(feed, state=lambda: {"after": source.name}))
 
 

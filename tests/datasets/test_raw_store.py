@@ -18,6 +18,7 @@ from feeds import JULY, Row, batch_of, contents, feed_of, rows_in, snapshots, va
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kedro.io import DataCatalog
+from polars.testing import assert_frame_equal
 
 from clepsydra.datasets import arrivals, raw_files
 from clepsydra.datasets.raw_store import DAY, HASH, TIME, Feed, RawStore, RawStoreDataset
@@ -295,11 +296,13 @@ def test_any_history_of_revisions_is_read_back_as_it_was_known(
         log += [(seen, day, cells) for day, cells in days.items()]
     raw = store.load()
     assert len(snapshots(folder)) == raw.manifest["path"].nunique()
+    first = next(({day: log[0][0] for day in days} for days, *_ in saves if days), {})
     for as_of in (JULY[5] + dt.timedelta(number) for number in range(0, 14, 2)):
         known = {day: cells for when, day, cells in log if when <= as_of}
-        # What was collected first counts as known the morning after its day.
-        for _, day, cells in log:
-            known.setdefault(day, cells)
+        # What the first run found counts as known the morning after its day.
+        for when, day, cells in log:
+            if day in first and when == first[day]:
+                known.setdefault(day, cells)
         found: dict[dt.date | None, list[str]] = {}
         for _, day, value in rows_in(raw.read(as_of)):
             found.setdefault(day, []).append(value)
@@ -418,8 +421,19 @@ def test_columns_that_came_later_are_empty_text_in_earlier_days(store: RawStoreD
 # Feeds of several batches
 
 
+FEW_ROWS = st.lists(
+    st.tuples(st.sampled_from("ab"), st.sampled_from([None, *JULY[:3]]), st.sampled_from("12")),
+    max_size=3,
+)
+
+
 @settings(max_examples=40)
-@given(st.lists(ROWS, max_size=5), st.sampled_from([1, 4, 100]), st.sampled_from([0, 6, 100]), DAYS)
+@given(
+    st.lists(FEW_ROWS, max_size=7),
+    st.sampled_from([1, 2, 100]),
+    st.sampled_from([0, 3, 100]),
+    st.sampled_from([None, *JULY[:3]]),
+)
 def test_several_batches_are_stored_as_one(
     tmp_path_factory: pytest.TempPathFactory,
     batches: list[list[Row]],
@@ -430,29 +444,71 @@ def test_several_batches_are_stored_as_one(
     """In whatever order the days come, on disk or in memory; the rows of a series keep theirs."""
     (one, _), (many, folder) = (new_store(tmp_path_factory) for _ in range(2))
     frames = [batch_of(rows, file=f"{number}.csv") for number, rows in enumerate(batches)]
-    whole = pl.concat([batch_of([]), *frames])
-    for store in (one, many):
-        store.save(feed_of(whole.filter(pl.col(TIME) == known), seen_on=JULY[6]))
+    # What is stored already: the first rows of a day.
+    first = pl.concat([batch_of([]), *frames[:2]]).filter(pl.col(TIME).eq_missing(pl.lit(known)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(arrivals, "_FILE_ROWS", file_rows)
         patch.setattr(arrivals, "_HELD_ROWS", held_rows)
-        one.save(feed_of(whole))
-        many.save(feed_of(*frames))
+        for store, parts in ((one, [pl.concat([batch_of([]), *frames])]), (many, frames)):
+            store.save(feed_of(first, seen_on=JULY[6]))
+            store.save(feed_of(*parts))
         before = contents(folder)
         many.save(feed_of(*frames))
         assert contents(folder) == before
     versions = ["day", "known_from", "seen_on", "rows", "content"]
     as_one, as_many = (
-        store.load().manifest.sort_values("day", kind="stable", ignore_index=True)[versions]
+        store.load().manifest.sort_values(["day", "seen_on"], ignore_index=True)[versions]
         for store in (one, many)
     )
     pd.testing.assert_frame_equal(as_many, as_one)
-    by_series = [
-        sorted(rows_in(store.load().read()), key=lambda row: (row[0], str(row[1])))
-        for store in (one, many)
-    ]
-    assert by_series[0] == by_series[1]
-    assert Counter(by_series[0]) == Counter(itertools.chain(*batches))
+    if any(batches):
+        cells = ["id", DAY, "value", "_file", "_line"]
+        by_series = [
+            store.load().read().sort("id", DAY, maintain_order=True).select(cells)
+            for store in (one, many)
+        ]
+        assert_frame_equal(*by_series)
+        assert by_series[0].height == sum(map(len, batches))
+
+
+def test_rows_that_come_late_stand_after_those_of_their_day(
+    store: RawStoreDataset, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two days are given out as a file; then one of them gets two rows more."""
+    monkeypatch.setattr(arrivals, "_FILE_ROWS", 4)
+    times = [dt.datetime(2013, 7, 1), *(dt.datetime(2013, 7, 2, hour) for hour in range(3))]
+    rows = batch_of([("a", JULY[0], "1"), *(("a", None, str(n)) for n in range(3))])
+    rows = rows.with_columns(pl.Series(TIME, times, pl.Datetime("ns")))
+    late = [batch_of([("a", JULY[1], value)]) for value in "34"]
+    feed = [rows, batch_of([("a", JULY[2], "x")]), *late]
+    store.save(feed_of(*feed))
+    raw = store.load()
+    assert raw.read(days=[JULY[1]])["value"].to_list() == ["0", "1", "2", "3", "4"]
+    assert sorted(raw.read(days=[JULY[0], JULY[2]])["value"]) == ["1", "x"]
+    days = raw.manifest.set_index("day")
+    assert days["rows"].to_dict() == {"2013-07-01": 1, "2013-07-02": 5, "2013-07-03": 1}
+    assert days["step_s"].dropna().to_dict() == {"2013-07-02": 3600}
+    assert sorted(set(days["path"])) == snapshots(root)
+    store.save(feed_of(rows, batch_of([("a", JULY[2], "x")]), seen_on=JULY[10]))
+    assert store.load().read(days=[JULY[1]])["value"].to_list() == ["0", "1", "2"]
+    store.save(feed_of(*feed, seen_on=JULY[11]))
+    again = store.load()
+    assert again.read(days=[JULY[1]])["value"].to_list() == ["0", "1", "2", "3", "4"]
+    assert again.manifest["day"].tolist() == [*raw.manifest["day"], *["2013-07-02"] * 2]
+    assert again.manifest["step_s"].iloc[-1] == 3600
+
+
+def test_rows_that_come_late_are_added_to_a_day_that_was_hashed_on_other_columns(
+    store: RawStoreDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals, "_FILE_ROWS", 1)
+    first, second = batch_of([("a", JULY[0], "1")]), batch_of([("b", JULY[1], "1")])
+    late = batch_of([("a", JULY[0], "2")])
+    store.save(feed_of(first, source=make_source(id="value")))
+    store.save(feed_of(first, second, late))
+    rows = store.load().read()
+    assert sorted(rows_in(rows)) == [("a", JULY[0], "1"), ("a", JULY[0], "2"), ("b", JULY[1], "1")]
+    assert rows[HASH].to_list() == [series_hash(name) for name in rows["id"]]
 
 
 def test_batches_with_different_columns_are_put_together(store: RawStoreDataset) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from clepsydra.config import CalendarConfig, CleaningConfig, SourceConfig, SourcesConfig, TaskConfig
 from clepsydra.datasets.raw_store import TIME, Feed, RawStore, RawStoreDataset
 from clepsydra.datasets.spool import Spool
+from clepsydra.layouts import row_steps
 from clepsydra.pipelines.clean.nodes import (
     clean_attributes,
     clean_covariate,
@@ -24,7 +25,7 @@ from clepsydra.pipelines.clean.nodes import (
     report_quality,
     set_clock,
 )
-from clepsydra.pipelines.clean.parsing import Parsed, parse_target, row_steps
+from clepsydra.pipelines.clean.parsing import Parsed, parse_target
 from clepsydra.pipelines.clean.shard import clean_shard
 from clepsydra.series_ids import key_of, make_hasher
 from clepsydra.sharding import gather

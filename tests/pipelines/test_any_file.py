@@ -18,13 +18,13 @@ from tables import check_regular, check_tables, clean_up, stored
 
 from clepsydra.config import CleaningConfig, SourceConfig, SourcesConfig
 from clepsydra.errors import ClepsydraError
+from clepsydra.layouts import row_steps
 from clepsydra.pipelines.clean import shard
 from clepsydra.pipelines.clean.parsing import (
     Parsed,
     parse_attributes,
     parse_covariate,
     parse_target,
-    row_steps,
 )
 from clepsydra.pipelines.clean.regular import to_grid
 from clepsydra.sources import delimited
@@ -206,7 +206,7 @@ def check_message(error: ClepsydraError) -> None:
     """It says what is wrong in words, not in what Python shows of its own objects."""
     message = str(error)
     assert len(message) > 20
-    assert message.startswith(("source 'load'", "as_of "))
+    assert message.startswith(("source 'load'", "as_of ", "no series has a value: see the"))
     shown = r"<class|<.* object at 0x|Traceback|Error\(|NaT|None|polars\.|Series:|ComputeError|\[\]"
     assert not re.search(shown, re.sub(r"'(?:[^'\\]|\\.)*'", "''", message, flags=re.S)), message
 
@@ -258,7 +258,7 @@ def test_the_whole_files_are_read_without_a_fault(shape: str) -> None:
     assert parsed.rows.height > 1
 
 
-@settings(max_examples=700)
+@settings(max_examples=400)
 @given(st.sampled_from(list(SHAPES)), edits)
 def test_any_damage_ends_clean_quarantined_or_refused(
     shape: str, changes: list[tuple[str, int, str, int]]
@@ -298,13 +298,13 @@ FEED = lines(
 )
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(
     edits,
     st.sampled_from(["mean", "sum"]),
     st.sampled_from(["D", "h"]),
-    st.integers(1, 4),
-    st.sampled_from([500_000, 5]),
+    st.integers(1, 3),
+    st.sampled_from([500_000, 15]),
     st.booleans(),
 )
 def test_damage_goes_through_the_whole_stage(

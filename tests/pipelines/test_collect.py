@@ -13,15 +13,17 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from clepsydra.config import SourceConfig, SourcesConfig
+from clepsydra.datasets import arrivals
 from clepsydra.datasets.raw_store import DAY, HASH, TIME, Feed, RawStoreDataset
 from clepsydra.errors import ConfigError, SourceError
 from clepsydra.pipelines.collect.nodes import collect_source, collect_target
 from clepsydra.series_ids import key_of, make_hasher
 from clepsydra.sharding import series_hash
 from clepsydra.sources import delimited
-from helpers import PROJECT, make_source, parameters
+from helpers import PROJECT, make_source, make_task, parameters
 
 JULY = [dt.date(2013, 7, number) for number in range(1, 11)]
+TASK = make_task(freq="D", season_lengths=[7], horizon=7)
 
 
 def sources_of(target: SourceConfig | None = None, **others: Any) -> SourcesConfig:
@@ -45,7 +47,7 @@ class Collector:
     def target(self, as_of: str = "latest", credentials: Any = None) -> tuple[Feed, str]:
         held = self.stores[self.sources.target[0]].load()
         feed, collected = collect_target(
-            self.sources, as_of, str(self.project), credentials or {}, held
+            self.sources, as_of, str(self.project), credentials or {}, held, TASK
         )
         return feed, collected["as_of"]
 
@@ -223,7 +225,7 @@ def test_a_source_whose_times_cannot_be_read_is_an_error(tmp_path: Path) -> None
 )
 def test_an_api_or_a_database_has_no_latest_day(tmp_path: Path, origin: dict[str, Any]) -> None:
     collector = Collector(tmp_path, sources_of(make_source(path=None, **origin)))
-    with pytest.raises(ConfigError, match=r"as_of is 'latest'.*write one as YYYY-MM-DD"):
+    with pytest.raises(ConfigError, match=r"as_of is 'latest'.*Write it as YYYY-MM-DD"):
         collector.target("latest")
 
 
@@ -289,15 +291,15 @@ def test_a_covariate_that_has_nothing_yet_is_no_error(with_others: Collector) ->
 
 
 def test_covariates_of_a_table_with_a_row_a_series_are_taken_whole(with_others: Collector) -> None:
-    """Its last day is not written in it, so `latest` has no end."""
+    """Its last day follows from its first and the number of its columns."""
     (with_others.project / "a.csv").write_text("id,1,2,3\na,5,6,7\n")
     target = {"role": "target", "path": "a.csv", "layout": "rows", "id": "id", "start": JULY[0]}
     collector = Collector(with_others.project, sources_of(target, past=WEATHER))
     feed, as_of = collector.target("latest")
-    assert as_of == "9999-12-31"
+    assert as_of == "2013-07-04"
     assert [frame.height for frame in feed.batches] == [1]
     collector.run("latest")
-    assert collector.stores["past"].load().days() == [*JULY[:3], JULY[8]]
+    assert collector.stores["past"].load().days() == JULY[:3]
 
 
 def test_a_series_without_a_column_of_its_own_has_the_hash_of_its_name(tmp_path: Path) -> None:
@@ -376,11 +378,86 @@ def test_a_run_that_finds_nothing_new_or_nothing_readable_keeps_what_there_is(
         shop.run("2013-07-01")
 
 
-def test_a_row_is_itself_by_its_series_and_time_if_nothing_else_is_unique(shop: Collector) -> None:
-    source = shop.sources.target[1].model_copy(update={"unique": [], "aggregate": "mean"})
+def test_a_part_of_a_table_needs_the_key_of_its_rows(shop: Collector) -> None:
+    source = shop.sources.target[1].model_copy(update={"unique": []})
     shop.sources = SourcesConfig(root={"load": source})
+    with pytest.raises(ConfigError, match=r"'sql\.watermark' needs 'sql\.key', the columns that"):
+        shop.run("2013-07-03")
+
+
+def test_a_row_that_moves_to_another_day_leaves_the_old_one(shop: Collector) -> None:
     sell(shop, (1, "a", "2013-07-01", 10, 1), (2, "b", "2013-07-01", 20, 2))
-    shop.run("2013-07-03")
-    sell(shop, (3, "a", "2013-07-01", 30, 3))
+    sell(shop, (3, "c", "2013-07-02", 30, 3))
     shop.run("2013-07-04")
-    assert sold(shop) == [("2", "20.0"), ("3", "30.0")]
+    sell(shop, (1, "a", "2013-07-03", 11, 4), (3, "c", "2013-07-03", 31, 5))
+    shop.run("2013-07-05")
+    assert sold(shop) == [("1", "11.0"), ("2", "20.0"), ("3", "31.0")]
+    before = shop.stores["load"].load().read(dt.date(2013, 7, 4))
+    assert sorted(before["value"].to_list()) == ["10.0", "20.0", "30.0"]
+
+
+def test_rows_of_one_series_and_time_are_told_apart_by_their_key(shop: Collector) -> None:
+    """As the two copies of the hour that clocks repeat, or several sales at once."""
+    sell(shop, (1, "a", "2013-07-01", 10, 1), (2, "a", "2013-07-01", 20, 2))
+    shop.run("2013-07-03")
+    sell(shop, (4, "a", "2013-07-01", 5, 4))
+    shop.run("2013-07-04")
+    assert sold(shop) == [("1", "10.0"), ("2", "20.0"), ("4", "5.0")]
+
+
+# What is filed by day must stay filed as it was
+
+
+def test_a_time_that_is_read_in_another_way_is_refused_on_what_was_collected(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, "a,01/02/2013,1 a,02/02/2013,2")
+    wrong = sources_of(make_source(time_format="%m/%d/%Y"))
+    collector = Collector(tmp_path, wrong)
+    collector.run("latest")
+    collector.sources = sources_of(make_source(time_format="%d/%m/%Y"))
+    with pytest.raises(SourceError, match=r"'time_format' was '%m/%d/%Y' when.*delete the folder"):
+        collector.run("latest")
+
+
+def test_undated_rows_that_a_file_has_no_longer_are_not_known_any_more(tmp_path: Path) -> None:
+    write(tmp_path, "a,soon,1 a,2013-07-01,2")
+    collector = Collector(tmp_path, sources_of())
+    collector.run("2013-07-03")
+    write(tmp_path, "a,2013-07-01,2")
+    collector.run("2013-07-05")
+    assert collector.read()["value"].to_list() == ["2"]
+    assert sorted(collector.read(as_of=dt.date(2013, 7, 4))["value"].to_list()) == ["1", "2"]
+
+
+def test_a_file_for_each_series_gives_few_files_and_all_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Days go back with every file: none is written again and again."""
+    monkeypatch.setattr(arrivals, "_FILE_ROWS", 5)
+    for name in "abcd":
+        rows = " ".join(f"{name},{day},{name}{day.day}" for day in JULY)
+        write(tmp_path, rows, f"{name}.csv")
+    collector = Collector(tmp_path, sources_of())
+    collector.run("latest")
+    assert collector.read().height == 40
+    assert collector.stores["load"].load().manifest["path"].nunique() <= 10
+    assert collector.read()["value"].n_unique() == 40
+
+
+def test_a_run_of_an_earlier_day_does_not_know_what_was_revised_later(tmp_path: Path) -> None:
+    collector = Collector(tmp_path, sources_of())
+    for as_of, value in (("2013-07-05", "x"), ("2013-07-17", "x1"), ("2013-07-10", "x2")):
+        write(tmp_path, f"a,2013-07-01,{value}")
+        collector.run(as_of)
+    known = [collector.read(as_of=dt.date(2013, 7, day))["value"].item() for day in (5, 10, 16, 17)]
+    assert known == ["x", "x", "x", "x2"]
+
+
+def test_a_day_that_shrinks_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path, "a,2013-07-01,1 b,2013-07-01,2")
+    collector = Collector(tmp_path, sources_of())
+    collector.run("2013-07-03")
+    write(tmp_path, "a,2013-07-01,1")
+    collector.run("2013-07-03")
+    assert "Source 'load', 2013-07-01: 1 rows where 2 were collected before" in caplog.text

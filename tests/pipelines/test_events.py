@@ -40,7 +40,7 @@ frequencies = st.sampled_from(["15min", "h", "D", "W-SUN", "MS", "ME"])
 places = st.sets(st.integers(0, 39), min_size=1, max_size=40)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.lists(places, min_size=1, max_size=4), frequencies, st.sampled_from(["UTC", PARIS]))
 def test_gaps_are_those_that_pandas_finds(series: list[set[int]], freq: str, zone: str) -> None:
     task = make_task(freq=freq, timezone=zone, season_lengths=[2], horizon=1)

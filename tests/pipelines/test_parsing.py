@@ -27,11 +27,11 @@ from tables import (
 )
 
 from clepsydra.errors import ClepsydraError, SourceError
+from clepsydra.layouts import row_steps
 from clepsydra.pipelines.clean.parsing import (
     parse_attributes,
     parse_covariate,
     parse_target,
-    row_steps,
 )
 from clepsydra.pipelines.clean.regular import to_grid
 from clepsydra.series_ids import id_expression
@@ -62,7 +62,7 @@ policies = st.fixed_dictionaries(
 # Any table
 
 
-@settings(max_examples=200)
+@settings(max_examples=150)
 @given(rows_of(id=IDS, time=TIMES, value=NUMBERS + JUNK), policies)
 def test_any_long_table_is_accounted_for(rows: list[Row], changes: dict[str, Any]) -> None:
     parsed = parse(rows, NOON, timezone=NEW_YORK, **changes)
@@ -125,7 +125,7 @@ def test_no_column_is_taken_for_one_of_the_parsers_own(name: str) -> None:
     assert covariate.rows["new"].to_list() == [7.0]
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(rows_of(id=IDS, time=TIMES, done=["yes", "NA", ""], seen=["yes", ""]))
 def test_any_table_of_events_is_accounted_for(rows: list[Row]) -> None:
     require = {"done": "cancelled", "seen": "cancelled"}
@@ -137,7 +137,7 @@ def test_any_table_of_events_is_accounted_for(rows: list[Row]) -> None:
     assert (parsed.rows["y"] == 0).sum() == totals.get("excluded: cancelled", 0)
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(rows_of(time=TIMES, a=NUMBERS + JUNK, b=NUMBERS + JUNK))
 def test_any_wide_table_is_accounted_for_cell_by_cell(rows: list[Row]) -> None:
     parsed = parse(rows, NOON, timezone=NEW_YORK, **WIDE)
@@ -146,7 +146,7 @@ def test_any_wide_table_is_accounted_for_cell_by_cell(rows: list[Row]) -> None:
     assert parsed.rows["y"].drop_nulls().is_finite().all()
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(
     rows_of(id=IDS, v1=NUMBERS + JUNK, v2=NUMBERS + JUNK, v3=NUMBERS + JUNK),
     st.sampled_from(["start", "end"]),
@@ -166,7 +166,7 @@ def test_any_table_with_a_row_a_series_is_accounted_for_cell_by_cell(
     assert kept["y"].is_finite().all()
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(
     rows_of(key=IDS, time=TIMES, temp=NUMBERS + JUNK, wind=NUMBERS + JUNK),
     st.sampled_from([{}, {"minimum": 0.0, "maximum": 3.0}, {"scale": 0.1, "duplicates": "last"}]),
@@ -474,7 +474,7 @@ def test_a_time_with_an_offset_is_never_ambiguous() -> None:
     assert "clock change: repeated hour" not in account_of(parsed.account)
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(
     st.sampled_from(list(REPEATED)), st.sets(st.integers(0, 96 * 365), max_size=40), st.booleans()
 )

@@ -77,7 +77,7 @@ values = st.dictionaries(
 )
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(
     st.dictionaries(st.sampled_from(["a", "b", "c-c", "ü"]), values, min_size=1),
     st.sampled_from(["zero", "interpolate"]),
@@ -94,7 +94,7 @@ def test_every_series_is_described_as_it_would_be_alone(
     assert found.schema == empty_series(SOURCE).schema
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(st.dictionaries(st.sampled_from(["a", "b", "c"]), values, min_size=1), st.booleans())
 def test_the_account_of_the_panel_counts_what_pandas_counts(
     series: dict[str, dict[int, float]], cut: bool

@@ -51,7 +51,7 @@ def refused(data: str | bytes, name: str = "a.csv", **changes: Any) -> str:
 cells = st.text(st.characters(codec="utf-8"), max_size=6)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=20))
 def test_every_cell_is_read_as_the_text_it_was(rows: list[tuple[str, str, str]]) -> None:
     sink = io.StringIO()
@@ -126,7 +126,7 @@ def test_a_record_that_spans_lines_counts_them(newline: str) -> None:
 plain = st.text(st.sampled_from('ab,"\n\r \té'), max_size=5)
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(
     st.lists(st.lists(plain, min_size=1, max_size=5), min_size=1, max_size=12),
     st.sampled_from(["\n", "\r\n", "\r"]),
@@ -311,7 +311,7 @@ lines = st.one_of(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(st.lists(lines, min_size=1, max_size=40), st.integers(48, 200), st.booleans())
 @example(["b,2"] * 40, 48, False)
 @example(["#"] * 40 + ["a,1,1"], 48, True)
@@ -475,7 +475,7 @@ def edited(data: bytes, changes: list[tuple[int, str, int]]) -> bytes:
     return data
 
 
-@settings(max_examples=1000)
+@settings(max_examples=600)
 @given(edits, st.sampled_from([1 << 24, 64, 100]))
 def test_every_line_of_any_file_without_quotes_is_where_it_is_said_to_be(
     changes: list[tuple[int, str, int]], block: int

@@ -89,7 +89,7 @@ forms = st.sampled_from(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(stamps, forms, zones), min_size=1, max_size=5))
 def test_a_time_is_an_instant_if_and_only_if_it_has_an_offset(
     parts: list[tuple[dt.datetime, str, str]],

@@ -49,6 +49,9 @@ class RequestWindow(Strict):
     since: dt.date = Field(description="the first day of all")
     look_back: int = Field(7, ge=0, description="days asked for again, because values are revised")
     ahead: int = Field(0, ge=0, description="days from `as_of` on, of what is known in advance")
+    timezone: str | None = Field(
+        None, description="whose days the API means; the source's `timezone` if not given"
+    )
     max_days: int = Field(31, ge=1, description="days of one request; more make several")
     date_format: str = Field("%Y-%m-%d", description="strftime format of the days in the URL")
 
@@ -135,6 +138,10 @@ class SqlConfig(Strict):
         None,
         description="column of numbers or times that grows with every write; only rows from the "
         "last one on are read, and those that have none",
+    )
+    key: list[str] = Field(
+        default_factory=list,
+        description="with a watermark: columns that identify a row, e.g. its primary key",
     )
     look_back: int | float | str = Field(
         0, description="how far below the last watermark to read again: a number, or '2D', '6h'"

@@ -250,6 +250,7 @@ class SourceConfig(FileFormat):
             *self.require,
             *self.renames,
             *self.join_on.values(),
+            *(self.sql.key if self.sql else []),
         ]
         return list(dict.fromkeys(names))
 

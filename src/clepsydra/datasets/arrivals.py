@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-__all__ = ["DAY", "Arrivals", "Waiting"]
+__all__ = ["DAY", "Arrivals", "Waiting", "is_of"]
 
 DAY = "_day"
 Day = dt.date | None
@@ -32,22 +32,34 @@ class Arrivals:
     Args:
         folder: for what waits.
         batches: rows with `_day`, in order of it within a batch; null is undated.
+        early: give out days before all batches are read.
+
+    Attributes:
+        late: rows of days that had been given out.
+        days: all days that have come.
     """
 
-    def __init__(self, folder: Path, batches: Iterable[pl.DataFrame]):
+    def __init__(self, folder: Path, batches: Iterable[pl.DataFrame], early: bool = True):
         self._waiting = Waiting(folder, "waiting")
         self._batches = batches
+        self._early = early
         self.late = Waiting(folder, "late")
+        self.days: set[Day] = set()
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
         given: set[Day] = set()
         for batch in self._batches:
             days = set(batch[DAY].unique())
+            self.days |= days
             if days & given:
-                is_late = _is_of(days & given)
+                # The feed goes back in time: what is to come waits for the end.
+                self._early = False
+                is_late = is_of(days & given)
                 self.late.add(batch.filter(is_late))
                 batch = batch.filter(~is_late)
             self._waiting.add(batch)
+            if not self._early:
+                continue
             first = min((day for day in days if day), default=None)
             over = [day for day in self._waiting.rows if day and first and day < first]
             for group in self._groups(over, only_full=True):
@@ -109,15 +121,15 @@ class Waiting:
             if own <= wanted:
                 frames.append(held)
             elif own & wanted:
-                frames.append(held.filter(_is_of(wanted)))
-                still.append((held.filter(~_is_of(wanted)), own - wanted))
+                frames.append(held.filter(is_of(wanted)))
+                still.append((held.filter(~is_of(wanted)), own - wanted))
             else:
                 still.append((held, own))
         self._held = still
         for day in wanted:
             self.rows.pop(day, None)
-        whole = pl.concat(frames, how="diagonal_relaxed")
-        return whole.with_columns(pl.col(pl.String, pl.Categorical).fill_null(""))
+        # Null stands for the cells of a column that a batch did not have.
+        return pl.concat(frames, how="diagonal_relaxed")
 
     def _put_down(self, rows: pl.DataFrame) -> None:
         path = self._folder / f"{self._name}-{self._written:06d}.arrow"
@@ -148,6 +160,7 @@ class Waiting:
         return rows.with_columns(pl.lit(file).alias(_FILE)) if file else rows
 
 
-def _is_of(days: set[Day]) -> pl.Expr:
+def is_of(days: set[Day]) -> pl.Expr:
+    """Whether a row is of one of these days; None stands for undated rows."""
     dated = pl.col(DAY).is_in([day for day in days if day]).fill_null(False)
     return dated | pl.col(DAY).is_null() if None in days else dated

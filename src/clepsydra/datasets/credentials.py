@@ -6,6 +6,8 @@ from typing import Any
 
 from kedro.io import AbstractDataset
 
+from clepsydra.errors import ConfigError
+
 __all__ = ["CredentialsDataset", "Secrets"]
 
 
@@ -29,7 +31,13 @@ class CredentialsDataset(AbstractDataset[None, Secrets]):
     def __init__(
         self, credentials: dict[str, Any] | None = None, metadata: dict[str, Any] | None = None
     ):
-        self._credentials = {name: Secrets(own) for name, own in (credentials or {}).items()}
+        self._credentials: dict[str, Secrets] = {}
+        for name, own in (credentials or {}).items():
+            if not isinstance(own, dict):
+                raise ConfigError(
+                    f"credentials.yml: 'sources.{name}' must be a mapping, e.g. {{token: ...}}"
+                )
+            self._credentials[name] = Secrets(own)
         self.metadata = metadata
 
     def load(self) -> Secrets:

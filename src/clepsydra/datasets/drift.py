@@ -24,44 +24,33 @@ def schema_drift(source: str, manifest: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row a change: `source`, `day` (the first with it), `seen_on`, `kind` (`column added`,
         `column lost`, `type changed`, `granularity changed`), `column`, `before`, `after`, and
-        `is_newest`: the newest snapshot has it, and the one before it had not.
+        `is_newest`: the newest collection brought it.
     """
-    files = manifest.drop_duplicates("path")
-    newest = files["path"].iloc[-1] if len(files) else None
+    manifest = manifest[manifest["path"] != ""]
+    newest = manifest["seen_on"].iloc[-1] if len(manifest) else None
     changes: list[dict[str, Any]] = []
     columns: dict[str, str] | None = None
     step: float | None = None
-    for file in files.itertuples():
-        own = json.loads(file.columns)
-        days = manifest[manifest["path"] == file.path]
+    for day in manifest.itertuples():
+        own = json.loads(day.columns)
         found = [] if columns is None else _column_changes(columns, own)
-        for kind, column, before, after in found:
-            changes.append(
-                {
-                    "day": file.first_day,
-                    "seen_on": file.seen_on,
-                    "kind": kind,
-                    "column": column,
-                    "before": before,
-                    "after": after,
-                    "is_newest": file.path == newest,
-                }
-            )
         columns = _merged(columns or {}, own)
-        for day in days.dropna(subset=["step_s"]).itertuples():
+        if pd.notna(day.step_s):
             if step is not None and day.step_s != step:
-                changes.append(
-                    {
-                        "day": day.day,
-                        "seen_on": day.seen_on,
-                        "kind": "granularity changed",
-                        "column": "",
-                        "before": _minutes(step),
-                        "after": _minutes(day.step_s),
-                        "is_newest": file.path == newest,
-                    }
-                )
+                found.append(("granularity changed", "", _minutes(step), _minutes(day.step_s)))
             step = day.step_s
+        changes += [
+            {
+                "day": day.day,
+                "seen_on": day.seen_on,
+                "kind": kind,
+                "column": column,
+                "before": before,
+                "after": after,
+                "is_newest": day.seen_on == newest,
+            }
+            for kind, column, before, after in found
+        ]
     table = pd.DataFrame(changes, columns=DRIFT_COLUMNS[1:])
     table.insert(0, "source", source)
     return table.astype({"is_newest": bool})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from clepsydra.datasets.arrivals import DAY, Arrivals, Waiting
+from clepsydra.datasets.arrivals import DAY, Arrivals, Waiting, is_of
 from clepsydra.datasets.columns import describe_columns, usual_steps
 from clepsydra.fingerprint import fingerprint_texts
 
@@ -37,6 +38,9 @@ _BY_SERIES_AND_DAY = (pl.col(HASH).cast(pl.Int64) * (1 << 22)) + (
 
 _GROUP_ROWS = 16_384
 _WORKSPACE = ".partial"
+# The content of a day that has no rows any more.
+_EMPTY = "empty"
+_LOGGER = logging.getLogger(__name__)
 
 
 class SnapshotWriter:
@@ -52,14 +56,18 @@ class SnapshotWriter:
         self._root = root
         self._feed = feed
         self._store = store
-        newest = store.manifest.drop_duplicates("day", keep="last")
-        self._contents = dict(zip(newest["day"], newest["content"], strict=True))
+        newest = store.manifest.drop_duplicates("day", keep="last").set_index("day")
+        self._before: dict[str, dict[str, Any]] = newest.to_dict("index")
+        self._last_run: str = store.manifest["seen_on"].max() if len(store.manifest) else ""
+        self._keys: list[pl.DataFrame] = []
 
     def write(self) -> list[dict[str, Any]]:
         """Write the files, and return the manifest's new rows."""
         entries: list[dict[str, Any]] = []
         with _workspace(self._root) as folder:
-            arrivals = Arrivals(folder, (self._prepared(batch) for batch in self._feed.batches))
+            batches = (self._prepared(batch) for batch in self._feed.batches)
+            # Of a part of a day, all rows must be there to say which they replace.
+            arrivals = Arrivals(folder, batches, early=self._feed.identity is None)
             with ThreadPoolExecutor(1) as pool:
                 writing: Future[list[dict[str, Any]]] | None = None
                 for rows in arrivals:
@@ -68,8 +76,11 @@ class SnapshotWriter:
                     writing = pool.submit(self._write_group, rows, folder)
                 entries += writing.result() if writing else []
             entries = self._with_late_rows(entries, arrivals.late, folder)
+            entries += self._moved(arrivals.days, folder)
+            if self._feed.is_whole and "" in self._before and None not in arrivals.days:
+                entries += self._emptied([None])
             # Together at the end: what a killed run leaves is in its workspace.
-            for path in dict.fromkeys(entry["path"] for entry in entries):
+            for path in dict.fromkeys(entry["path"] for entry in entries if entry["path"]):
                 (folder / path).replace(self._root / path)
         return entries
 
@@ -80,28 +91,84 @@ class SnapshotWriter:
     def _with_late_rows(
         self, entries: list[dict[str, Any]], late: Waiting, folder: Path
     ) -> list[dict[str, Any]]:
-        """Write the days again that more rows have come of, after the rows that they had."""
-        for day in sorted(day for day in late.rows if day):
-            key = day.isoformat()
-            entry = next((entry for entry in entries if entry["day"] == key), None)
-            if entry:
-                before = pl.read_parquet(folder / entry["path"]).filter(pl.col(DAY) == day)
-                step = entry["step_s"]
+        """Write the files again whose days more rows have come of, after the rows they had."""
+        days = [day for day in late.rows if day]
+        files: dict[str, list[dt.date]] = {}
+        of_day = {entry["day"]: entry for entry in entries}
+        for day in sorted(days):
+            entry = of_day.get(day.isoformat())
+            files.setdefault(entry["path"] if entry else "", []).append(day)
+        steps: dict[dt.date | None, float | None]
+        for path, own in files.items():
+            if path:
+                before = pl.read_parquet(folder / path)
+                steps = {
+                    dt.date.fromisoformat(entry["day"]): entry["step_s"]
+                    for entry in entries
+                    if entry["path"] == path
+                }
             else:
-                before = self._store.read(days=[day])
-                known = self._store.known()
-                step = known.loc[known["day"] == key, "step_s"].iloc[0]
+                before = self._feed.hasher(self._store.read(days=list(own)))
+                steps = {day: self._before[day.isoformat()]["step_s"] for day in own}
             never = pl.lit(None, pl.Datetime("ns")).alias(TIME)
-            after = late.take([day])
+            after = late.take(own)
             rows = pl.concat([before.with_columns(never), after], how="diagonal_relaxed")
-            rows = rows.with_columns(pl.col(pl.String, pl.Categorical).fill_null(""))
-            others = [one for one in entries if one["day"] != key]
-            entries = others + self._write_changed(rows, {day: step}, folder)
+            entries = [entry for entry in entries if not path or entry["path"] != path]
+            entries += self._write_changed(rows, steps, folder)
         return entries
+
+    def _moved(self, days: set[dt.date | None], folder: Path) -> list[dict[str, Any]]:
+        """Of a part of a source: the days that lose rows which now belong to other days."""
+        identity = self._feed.identity
+        if identity is None or not self._keys:
+            return []
+        keys = pl.concat(self._keys, how="diagonal_relaxed").unique()
+        entries: list[dict[str, Any]] = []
+        for _, known in self._store.known().groupby("path"):
+            own = [dt.date.fromisoformat(day) if day else None for day in known["day"]]
+            others = [day for day in own if day not in days]
+            rows = self._store.read(days=others) if others else pl.DataFrame()
+            if rows.is_empty():
+                continue
+            moved = rows.join(keys, on=identity, how="semi", nulls_equal=True)
+            touched = set(moved[DAY].unique())
+            if not touched:
+                continue
+            kept = rows.filter(is_of(touched)).join(keys, on=identity, how="anti", nulls_equal=True)
+            never = pl.lit(None, pl.Datetime("ns")).alias(TIME)
+            steps = {day: self._before[_key(day)]["step_s"] for day in touched}
+            entries += self._emptied(sorted(touched - set(kept[DAY].unique()), key=_key))
+            if kept.height:
+                again = self._feed.hasher(kept).with_columns(never)
+                entries += self._write_changed(again, steps, folder)
+        return entries
+
+    def _emptied(self, days: list[dt.date | None]) -> list[dict[str, Any]]:
+        """Manifest rows of days that have no rows any more; no file stands behind them."""
+        nothing = {"path": "", "file_rows": 0, "bytes": 0, "sha256": "", "columns": "{}"}
+        return [
+            {
+                "day": _key(day),
+                "known_from": self._known_from(day),
+                "seen_on": self._feed.seen_on.isoformat(),
+                "rows": 0,
+                "content": _EMPTY,
+                "step_s": None,
+                **nothing,
+                "first_day": _key(day),
+                "last_day": _key(day),
+                "key": self._feed.key,
+                "times": self._feed.times,
+            }
+            for day in days
+            if self._before[_key(day)]["content"] != _EMPTY
+        ]
 
     def _prepared(self, batch: pl.DataFrame) -> pl.DataFrame:
         dated = batch.with_columns(pl.col(TIME).dt.date().alias(DAY))
         hashed = self._feed.hasher(dated)
+        if self._feed.identity is not None:
+            self._keys.append(hashed.select(self._feed.identity).unique())
         return hashed if hashed[DAY].is_sorted() else hashed.sort(DAY, maintain_order=True)
 
     def _merged(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -118,8 +185,7 @@ class SnapshotWriter:
         rows = rows.join(places, on=identity, how="left", nulls_equal=True, maintain_order="left")
         kept = old.join(rows, on=identity, how="anti", nulls_equal=True)
         whole = pl.concat([kept, rows], how="diagonal_relaxed")
-        whole = whole.sort(DAY, _PLACE, nulls_last=True, maintain_order=True).drop(_PLACE)
-        return whole.with_columns(pl.col(pl.String, pl.Categorical).fill_null(""))
+        return whole.sort(DAY, _PLACE, nulls_last=True, maintain_order=True).drop(_PLACE)
 
     def _write_changed(
         self, rows: pl.DataFrame, steps: dict[dt.date | None, float | None], folder: Path
@@ -127,20 +193,31 @@ class SnapshotWriter:
         changed: list[dict[str, Any]] = []
         rows = rows.sort(_BY_SERIES_AND_DAY, maintain_order=True)
         parts = {part[DAY][0]: part for part in rows.partition_by(DAY)}
-        filled = _filled_columns(rows)
+        filled = _columns_of_days(rows, pl.all() != "")
+        there = _columns_of_days(rows, pl.all().is_not_null())
+        kinds = describe_columns(rows)
         for day, part in sorted(parts.items(), key=lambda item: item[0] or dt.date.min):
-            key = day.isoformat() if day else ""
+            key = _key(day)
             content = fingerprint_texts(part.select(filled[day]))
-            if self._contents.get(key) == content:
+            before = self._before.get(key)
+            if before and before["content"] == content:
                 continue
+            if before and part.height < before["rows"] and self._feed.identity is None:
+                _LOGGER.warning(
+                    "Source '%s', %s: %d rows where %d were collected before",
+                    *(self._feed.source, key or "undated", part.height, before["rows"]),
+                )
             changed.append(
                 {
                     "day": key,
-                    "known_from": self._known_from(day, revised=key in self._contents),
+                    "known_from": self._known_from(day),
                     "seen_on": self._feed.seen_on.isoformat(),
                     "rows": part.height,
                     "content": content,
                     "step_s": steps.get(day),
+                    "columns": json.dumps(
+                        {name: kind for name, kind in kinds.items() if name in there[day]}
+                    ),
                 }
             )
         if not changed:
@@ -157,11 +234,20 @@ class SnapshotWriter:
             rows = rows.filter(pl.col(TIME).is_not_null().all().over(DAY))
         return dict(usual_steps(rows, TIME))
 
-    def _known_from(self, day: dt.date | None, revised: bool) -> str:
-        first = dt.date.min
-        if day is not None and not self._feed.in_advance:
-            first = day + dt.timedelta(days=1)
-        return (max(first, self._feed.seen_on) if revised else first).isoformat()
+    def _known_from(self, day: dt.date | None) -> str:
+        """A day is known the morning after, a late one or a revision when it was seen.
+
+        A revision is never known before the version that it replaces. A day is late if an earlier
+        run could have seen it and did not.
+        """
+        before = self._before.get(_key(day))
+        if before:
+            return max(before["known_from"], self._feed.seen_on.isoformat())
+        if day is None or self._feed.in_advance:
+            return self._feed.seen_on.isoformat() if self._last_run else dt.date.min.isoformat()
+        morning = (day + dt.timedelta(days=1)).isoformat()
+        is_late = morning <= self._last_run
+        return max(morning, self._feed.seen_on.isoformat()) if is_late else morning
 
     def _write_file(
         self, rows: pl.DataFrame, changed: list[dict[str, Any]], folder: Path
@@ -183,18 +269,22 @@ class SnapshotWriter:
             "file_rows": rows.height,
             "bytes": (folder / path).stat().st_size,
             "sha256": sha256,
-            "columns": json.dumps(describe_columns(rows)),
             "first_day": first,
             "last_day": last,
             "key": self._feed.key,
+            "times": self._feed.times,
         }
 
 
-def _filled_columns(rows: pl.DataFrame) -> dict[dt.date | None, list[str]]:
-    """Of every day the columns whose cells are its content: an empty column is none."""
+def _key(day: dt.date | None) -> str:
+    return day.isoformat() if day else ""
+
+
+def _columns_of_days(rows: pl.DataFrame, condition: pl.Expr) -> dict[dt.date | None, list[str]]:
+    """Of every day the columns in which the condition is true of any cell."""
     names = sorted(name for name in rows.columns if name not in _NOT_CONTENT)
-    there = rows.group_by(DAY).agg((pl.col(name) != "").any() for name in names)
-    return {row[DAY]: [name for name in names if row[name]] for row in there.iter_rows(named=True)}
+    marks = rows.select(DAY, *names).group_by(DAY).agg(condition.any())
+    return {row[DAY]: [name for name in names if row[name]] for row in marks.iter_rows(named=True)}
 
 
 @contextmanager

@@ -48,6 +48,7 @@ _COLUMNS = {
     "first_day": str,
     "last_day": str,
     "key": str,
+    "times": str,
 }
 
 
@@ -61,6 +62,8 @@ class Feed:
         seen_on: the `as_of` that collects them; a revision is not known before.
         hasher: adds `_hash` to rows, from the columns that name their series.
         key: the names of those columns, joined by commas.
+        times: how times are read; snapshots are cut by day with it.
+        is_whole: what the source has no longer is in no snapshot either, of rows without a day.
         in_advance: the rows of every day are known from the beginning.
         identity: columns that identify a row. Given, the rows are a part of their days: they
             replace rows of the same identity and leave the others. Not given, a day's rows stand
@@ -73,6 +76,8 @@ class Feed:
     seen_on: dt.date
     hasher: Callable[[pl.DataFrame], pl.DataFrame]
     key: str = ""
+    times: str = ""
+    is_whole: bool = False
     in_advance: bool = False
     identity: list[str] | None = None
     state: Callable[[], dict[str, Any]] = field(default=dict)
@@ -124,7 +129,7 @@ class RawStore:
         if days is not None:
             known = known[known["day"].isin([day.isoformat() if day else "" for day in days])]
         frames = []
-        for path, chosen in known.groupby("path", sort=False):
+        for path, chosen in known[known["path"] != ""].groupby("path", sort=False):
             entry = chosen.iloc[0]
             rows = pl.scan_parquet(self._checked(str(path), int(entry["bytes"])))
             if chosen["rows"].sum() < entry["file_rows"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,6 +32,9 @@ class Reading(Protocol):
 
     def batches(self) -> Iterator[pl.DataFrame]:
         """Text rows, bounded in size."""
+
+    def span(self) -> tuple[dt.date, dt.date] | None:
+        """First and last day of which all rows are read, if there are rows of others as well."""
 
     def took(self, taken: pl.DataFrame, left: pl.DataFrame) -> None:
         """Be told which rows of a batch were taken, and which not, as they are not known yet."""
@@ -67,7 +71,8 @@ def read_source(
         if source.credentials not in credentials:
             raise SourceError(
                 f"source '{name}': no credentials '{source.credentials}' under 'sources' in "
-                f"credentials.yml; there are: {', '.join(sorted(credentials)) or 'none'}"
+                f"credentials.yml of the environment that runs (conf/local without --env); "
+                f"there are: {', '.join(sorted(credentials)) or 'none'}"
             )
         own = credentials[source.credentials]
     if source.http is not None:
@@ -92,6 +97,9 @@ class _FileReading:
         pieces = find_pieces(self._name, self._source, self._project_path, self._credentials)
         for piece in pieces:
             yield from read_piece(self._name, self._source, piece)
+
+    def span(self) -> None:
+        return None
 
     def took(self, taken: pl.DataFrame, left: pl.DataFrame) -> None:
         """Files are read again as a whole."""
@@ -121,21 +129,34 @@ class _ApiReading:
         window = source.http.window
         self._days = days_to_ask(window, newest, as_of) if window else None
         self._is_all = True
+        # Days that begin at another hour than the source's own come in parts: a day more is asked
+        # for on both sides, and only whole days are taken.
+        self._is_cut = bool(window and (window.timezone or source.timezone) != source.timezone)
+        self._description = hashlib.sha256(source.model_dump_json().encode()).hexdigest()
+        if state.get("description") != self._description:
+            # What was said to be unchanged may have been read in another way.
+            state = {}
         self._validators = {url: dict(known) for url, known in state.get("validators", {}).items()}
 
     def batches(self) -> Iterator[pl.DataFrame]:
-        pieces = request_pieces(
-            self._name, self._source, self._days, self._credentials, self._validators
-        )
-        for piece in pieces:
+        days = self._days
+        if days and self._is_cut:
+            days = days[0] - dt.timedelta(days=1), days[1] + dt.timedelta(days=1)
+        validators = None if self._is_cut else self._validators
+        for piece in request_pieces(self._name, self._source, days, self._credentials, validators):
             yield from read_piece(self._name, self._source, piece)
+
+    def span(self) -> tuple[dt.date, dt.date] | None:
+        return self._days if self._is_cut else None
 
     def took(self, taken: pl.DataFrame, left: pl.DataFrame) -> None:
         # An answer of which rows were left must not be passed over as unchanged by the next run.
         self._is_all = self._is_all and left.is_empty()
 
     def state(self) -> dict[str, Any]:
-        return {"validators": self._validators} if self._validators and self._is_all else {}
+        if not self._validators or not self._is_all:
+            return {}
+        return {"validators": self._validators, "description": self._description}
 
 
 class _DatabaseReading:
@@ -153,6 +174,9 @@ class _DatabaseReading:
 
     def batches(self) -> Iterator[pl.DataFrame]:
         yield from read_rows(self._name, self._source, self._credentials, self._after)
+
+    def span(self) -> None:
+        return None
 
     def took(self, taken: pl.DataFrame, left: pl.DataFrame) -> None:
         if not self.is_partial:

@@ -6,13 +6,12 @@ import pandas as pd
 import polars as pl
 
 from clepsydra.errors import PanelError
+from clepsydra.layouts import ROW
 from clepsydra.series_ids import UNIQUE_ID
 from clepsydra.sources.pieces import FILE, LINE, PROBLEM, TEXT
 
-__all__ = ["ACCOUNT_SCHEMA", "QUARANTINE_SCHEMA", "ROW", "Ledger"]
+__all__ = ["ACCOUNT_SCHEMA", "QUARANTINE_SCHEMA", "Ledger"]
 
-# Number of a row in the table that a ledger was opened on.
-ROW = "_row"
 ACCOUNT_SCHEMA = pl.Schema(
     {
         "source": pl.String,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from clepsydra.config import SourceConfig, SourcesConfig, TaskConfig, parse_as_o
 from clepsydra.datasets.raw_store import RawStore
 from clepsydra.datasets.spool import Spool, copy_pieces
 from clepsydra.errors import PanelError, SourceError
+from clepsydra.layouts import row_steps, series_columns, value_columns
 from clepsydra.pipelines.clean.events import clock_changes
 from clepsydra.pipelines.clean.ledger import ACCOUNT_SCHEMA, check_balance
 from clepsydra.pipelines.clean.parsing import (
@@ -22,9 +24,6 @@ from clepsydra.pipelines.clean.parsing import (
     parse_attributes,
     parse_covariate,
     parse_target,
-    row_steps,
-    series_columns,
-    value_columns,
 )
 from clepsydra.pipelines.clean.regular import to_grid
 from clepsydra.timegrid import add_span, grid, local_day_start, shorter_than_a_day, snap, to_wall
@@ -64,7 +63,7 @@ def set_clock(
             f"as_of {as_of}: nothing of source '{name}' is known then "
             f"(first day collected: {first}); run 'collect' or choose a later day"
         )
-    last_row, newest = _newest(name, source, task, raw, day)
+    last_row, newest, rejected = _newest(name, source, task, raw, day)
     if day is None:
         last_step = snap(pd.Series([last_row]), task.freq, task.timezone).iloc[0]
         panel_end = add_span(last_step, 1, task.freq, task.timezone)
@@ -76,7 +75,9 @@ def set_clock(
     if newest < min(two_seasons_ago, panel_end - _LONGEST_SILENCE):
         raise SourceError(
             f"as_of {as_of}: the last data of source '{name}' are of {newest} UTC, two seasons or "
-            f"more before; correct as_of, write 'latest', or see why the source has stopped"
+            f"more before"
+            + (f" (of the rows after them: {rejected})" if rejected else "")
+            + "; correct as_of, the source's description, or see why it has stopped"
         )
     last_day = to_wall(pd.Series([last_row]), source.timezone).iloc[0].date()
     known_until = local_day_start(last_day + dt.timedelta(days=1), source.timezone)
@@ -91,25 +92,30 @@ def set_clock(
 
 def _newest(
     name: str, source: SourceConfig, task: TaskConfig, raw: RawStore, as_of: dt.date | None
-) -> tuple[pd.Timestamp, pd.Timestamp]:
-    """Times (naive UTC) of the last row, and of the last row with a value.
+) -> tuple[pd.Timestamp, pd.Timestamp, str]:
+    """Times (naive UTC) of the last row, and of the last row with a value, and what befell others.
 
     Days are read from the newest back, until one has a value.
     """
     last_row: pd.Timestamp | None = None
-    reasons: set[str] = set()
+    reasons: Counter[str] = Counter()
     for parsed in _days_backwards(name, source, task, raw, as_of):
-        reasons |= set(parsed.account["measure"])
+        for measure, number in parsed.account.select("measure", "value").iter_rows():
+            if measure.startswith(("excluded", "quarantined")):
+                reasons[measure] += int(number)
         valued = parsed.rows.filter(pl.col("y").is_not_null())
         if parsed.rows.height and last_row is None:
             last_row = pd.Timestamp(parsed.rows["ds"].max())
         if valued.height and last_row is not None:
-            return last_row, pd.Timestamp(valued["ds"].max())
-    reasons = {reason for reason in reasons if reason.startswith(("excluded", "quarantined"))}
+            return last_row, pd.Timestamp(valued["ds"].max()), _listed(reasons)
     raise SourceError(
-        f"source '{name}': no row can be used ({'; '.join(sorted(reasons))}); "
+        f"source '{name}': no row can be used ({_listed(reasons)}); "
         f"correct the source's description"
     )
+
+
+def _listed(reasons: Counter[str]) -> str:
+    return "; ".join(f"{number} {reason}" for reason, number in reasons.most_common())
 
 
 def _days_backwards(
@@ -156,22 +162,17 @@ def _all_day(rows: pl.DataFrame, source: SourceConfig, task: TaskConfig) -> pl.D
     """Every row once for each grid step of its local day, which has 23 to 25 hours."""
     if rows.is_empty():
         return rows
-    days = to_wall(rows["ds"].unique().sort().to_pandas(), source.timezone).dt.date.unique()
+    day = dt.timedelta(days=1)
+    first, last = pd.Timestamp(rows["ds"].min()) - day, pd.Timestamp(rows["ds"].max()) + 2 * day
+    steps = grid(
+        snap(pd.Series([first]), task.freq, task.timezone)[0], last, task.freq, task.timezone
+    )
+    walls = to_wall(pd.Series(steps), source.timezone)
     table = pl.DataFrame(
-        [
-            (day, step.to_pydatetime())
-            for day in days
-            for step in grid(
-                snap(pd.Series([local_day_start(day, source.timezone)]), task.freq, task.timezone)[
-                    0
-                ],
-                local_day_start(day + dt.timedelta(days=1), source.timezone),
-                task.freq,
-                task.timezone,
-            )
-        ],
-        schema={"_day": pl.Date, "_step": pl.Datetime("ns")},
-        orient="row",
+        {
+            "_day": pl.Series(walls.to_numpy("datetime64[ns]")).dt.date(),
+            "_step": steps.to_numpy("datetime64[ns]"),
+        }
     )
     local = pl.col("ds").dt.replace_time_zone("UTC").dt.convert_time_zone(source.timezone)
     dated = rows.with_columns(local.dt.date().alias("_day"))

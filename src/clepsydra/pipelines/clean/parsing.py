@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
 import pandas as pd
 import polars as pl
 
-from clepsydra.config import SourceConfig, TaskConfig
+from clepsydra.config import SourceConfig
 from clepsydra.errors import SourceError
-from clepsydra.pipelines.clean.ledger import ROW, Ledger
+from clepsydra.layouts import OWN, ROW, SERIES, STEP, VALUE, check_has_values, long_cells
+from clepsydra.pipelines.clean.ledger import Ledger
+from clepsydra.pipelines.clean.numbers import number_faults, with_number
 from clepsydra.series_ids import UNIQUE_ID, id_expression
-from clepsydra.sources.pieces import FILE, IGNORED, LINE, PROBLEM, TEXT
+from clepsydra.sources.pieces import IGNORED, PROBLEM
 from clepsydra.sources.times import INSTANT, LOCAL, parse_times
-from clepsydra.timegrid import add_span, grid, snap, to_utc, utc_candidates
+from clepsydra.timegrid import utc_candidates
 
 __all__ = [
     "Parsed",
     "parse_attributes",
     "parse_covariate",
     "parse_target",
-    "row_steps",
-    "series_columns",
 ]
 
-_SERIES, _VALUE, _STEP = "_series", "_value", "_step"
 _IS_BLANK, _HAS_NO_ID, _UNIQUE = "_is_blank", "_has_no_id", "_unique"
 _BLANK = "blank line"
-_OWN = {FILE, LINE, PROBLEM, TEXT, LOCAL, INSTANT, "_day", "_hash"}
-# What is larger is no measurement, and sums of it would be infinite.
-_LARGEST: dict[type[pl.DataType], float] = {pl.Float64: 1e300, pl.Float32: 1e30}
 _DUPLICATE = {"first": "duplicate of an earlier row", "last": "replaced by a later row"}
 
 
@@ -77,8 +72,8 @@ def parse_target(
         row exists but does not count, as a cancelled flight), sorted.
     """
     if source.layout != "long":
-        _check_has_values(name, source, raw.columns)
-    cells = _long_cells(source, raw, columns, steps)
+        check_has_values(name, source, raw.columns)
+    cells = long_cells(source, raw, columns, steps)
     ledger = Ledger(name, cells)
     rows = _start(source, cells, **_target_columns(source))
     rows = _coded(rows)
@@ -129,7 +124,9 @@ def parse_covariate(name: str, source: SourceConfig, raw: pl.DataFrame) -> Parse
     ledger = Ledger(name, cells)
     columns = dict(enumerate(source.renames))
     rows = _start(
-        source, cells, **{f"_cell_{number}": pl.col(name) for number, name in columns.items()}
+        source,
+        cells,
+        **{f"_cell_{number}": pl.col(name).cast(pl.String) for number, name in columns.items()},
     )
     rows = _coded(rows)
     ledger.open(rows)
@@ -138,9 +135,11 @@ def parse_covariate(name: str, source: SourceConfig, raw: pl.DataFrame) -> Parse
     faults: dict[str, pl.Expr] = {}
     for number, column in columns.items():
         cell, absent = f"_cell_{number}", f"_absent_{number}"
-        rows = _with_number(source, rows, cell, absent, pl.Float32, booleans=True)
+        rows = with_number(source, rows, cell, absent, pl.Float32, booleans=True)
         ledger.count(rows.filter(absent), f"missing cells: {column}")
-        faults |= {f"{what}: {column}": is_so for what, is_so in _faults(source, cell, absent)}
+        faults |= {
+            f"{what}: {column}": is_so for what, is_so in number_faults(source, cell, absent)
+        }
     rows = ledger.split(rows, faults, excluded=False)
     rows = _without_duplicates(ledger, source, rows)
     account, quarantine = ledger.close(rows)
@@ -173,87 +172,23 @@ def parse_attributes(name: str, source: SourceConfig, raw: pl.DataFrame) -> Pars
     return Parsed(table, account, quarantine, pl.DataFrame())
 
 
-def series_columns(source: SourceConfig, raw_columns: Iterable[str]) -> list[str]:
-    """The columns of a wide table that are series."""
-    fixed = _OWN | set(source.time_columns)
-    return list(source.renames) or [column for column in raw_columns if column not in fixed]
-
-
-def _long_cells(
-    source: SourceConfig,
-    raw: pl.DataFrame,
-    columns: Iterable[str] | None,
-    steps: pd.DatetimeIndex | None,
-) -> pl.DataFrame:
-    """One row an observation, numbered, the cells of a wide table one below the other."""
-    if source.layout == "long":
-        return raw.with_row_index(ROW)
-    kept = [*source.time_columns, *source.id_columns, *(c for c in raw.columns if c in _OWN)]
-    if source.layout == "wide":
-        names = list(series_columns(source, raw.columns) if columns is None else columns)
-        long = raw.unpivot(names, index=kept, variable_name=_SERIES, value_name=_VALUE)
-        renamed = pl.col(_SERIES).replace(source.renames)
-        return long.with_columns(renamed).with_row_index(ROW)
-    assert steps is not None
-    names = value_columns(source, raw.columns)
-    if source.end is not None:
-        # Every series has its last value at the last step, however many it has.
-        last = raw.select(_last_filled(names, source.missing)).to_series()
-    long = raw.with_columns(
-        (pl.lit(len(names) - 1) - last if source.end is not None else pl.lit(0)).alias("_shift")
-    ).unpivot(names, index=[*kept, "_shift"], variable_name=_SERIES, value_name=_VALUE)
-    numbers = pl.DataFrame({_SERIES: names, "_at": range(len(names))})
-    times = pl.DataFrame({"_at": range(len(steps)), _STEP: steps.to_numpy("datetime64[ns]")})
-    return (
-        long.join(numbers, on=_SERIES, how="left", maintain_order="left")
-        .with_columns((pl.col("_at") + pl.col("_shift")).alias("_at"))
-        .join(times, on="_at", how="left", maintain_order="left")
-        .drop("_shift", "_at")
-        .with_row_index(ROW)
-    )
-
-
-def value_columns(source: SourceConfig, raw_columns: Iterable[str]) -> list[str]:
-    """The columns of a table with a row a series that hold its values, in order."""
-    fixed = _OWN | set(source.id_columns)
-    return list(source.renames) or [column for column in raw_columns if column not in fixed]
-
-
-def _check_has_values(name: str, source: SourceConfig, raw_columns: Iterable[str]) -> None:
-    find = series_columns if source.layout == "wide" else value_columns
-    if not find(source, raw_columns):
-        fixed = ", ".join(map(repr, source.time_columns or source.id_columns))
-        raise SourceError(
-            f"source '{name}': beside {fixed} there is no column, so there are no values; correct "
-            f"'separator' or 'layout'"
-        )
-
-
-def _last_filled(names: list[str], missing: list[str]) -> pl.Expr:
-    filled = (
-        pl.when(~pl.col(name).str.strip_chars().is_in(missing)).then(pl.lit(number)).otherwise(-1)
-        for number, name in enumerate(names)
-    )
-    return pl.max_horizontal(filled)
-
-
 def _series_id(source: SourceConfig) -> pl.Expr:
-    return pl.col(_SERIES).alias(UNIQUE_ID) if source.layout == "wide" else id_expression(source)
+    return pl.col(SERIES).alias(UNIQUE_ID) if source.layout == "wide" else id_expression(source)
 
 
 def _id_parts(source: SourceConfig) -> list[str]:
-    return [_SERIES] if source.layout == "wide" else source.id_columns
+    return [SERIES] if source.layout == "wide" else source.id_columns
 
 
 def _target_columns(source: SourceConfig) -> dict[str, pl.Expr]:
     """What is needed of a target's row besides its series and its time."""
-    column = source.value if source.layout == "long" else _VALUE
+    column = source.value if source.layout == "long" else VALUE
     missing = [pl.col(part).is_in(source.missing) for part in _id_parts(source)]
     columns = {_HAS_NO_ID: pl.any_horizontal(missing) if missing else pl.lit(False)}
     if column is not None:
-        columns[_VALUE] = pl.col(column)
+        columns[VALUE] = pl.col(column).cast(pl.String)
     if source.layout == "rows":
-        columns["ds"] = pl.col(_STEP)
+        columns["ds"] = pl.col(STEP)
     if source.unique:
         columns[_UNIQUE] = pl.struct(source.unique)
     for number, required in enumerate(source.require):
@@ -269,9 +204,9 @@ def _start(source: SourceConfig, cells: pl.DataFrame, **columns: pl.Expr) -> pl.
     texts = [
         name
         for name, kind in cells.schema.items()
-        if kind in (pl.String, pl.Categorical) and name not in _OWN
+        if kind in (pl.String, pl.Categorical) and name not in OWN
     ]
-    is_blank = pl.all_horizontal(pl.col(name) == "" for name in texts if name != _SERIES)
+    is_blank = pl.all_horizontal(pl.col(name) == "" for name in texts if name != SERIES)
     rows = cells.select(
         ROW,
         _series_id(source),
@@ -378,8 +313,8 @@ def _in_utc(
 
 def _valued(ledger: Ledger, source: SourceConfig, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows that hold a possible number or none, with `y`."""
-    rows = _with_number(source, rows.with_columns(pl.col(_VALUE).alias("y")), "y", "_absent")
-    rows = ledger.split(rows, dict(_faults(source, "y", "_absent")), excluded=False)
+    rows = with_number(source, rows.with_columns(pl.col(VALUE).alias("y")), "y", "_absent")
+    rows = ledger.split(rows, dict(number_faults(source, "y", "_absent")), excluded=False)
     return rows.select(ROW, UNIQUE_ID, "ds", "y")
 
 
@@ -395,86 +330,3 @@ def _without_duplicates(ledger: Ledger, source: SourceConfig, rows: pl.DataFrame
         (pl.col(c) == pl.col(c).shift(neighbour)).fill_null(False) for c in (UNIQUE_ID, "ds")
     )
     return ledger.split(rows, {_DUPLICATE[source.duplicates]: same}, excluded=False)
-
-
-def _with_number(
-    source: SourceConfig,
-    rows: pl.DataFrame,
-    column: str,
-    absent: str,
-    kind: type[pl.DataType] = pl.Float64,
-    booleans: bool = False,
-) -> pl.DataFrame:
-    """The column as numbers, missing where there is none, and which cells mean 'no value'."""
-    if booleans or source.decimal != "." or any(_is_number(cell) for cell in source.missing):
-        return _read_numbers(source, rows, column, absent, kind, booleans)
-    # Nearly all cells are plain numbers: only the others are looked at closely.
-    number = rows[column].cast(pl.Float64, strict=False) * source.scale
-    is_odd = ~(number.abs() <= _LARGEST[kind]).fill_null(False)
-    odd = is_odd.arg_true()
-    is_absent = pl.repeat(False, rows.height, eager=True)
-    if len(odd):
-        closely = _read_numbers(source, rows[odd], column, absent, kind, booleans)
-        number = number.scatter(odd, closely[column].cast(pl.Float64))
-        is_absent = is_absent.scatter(odd, closely[absent])
-    return rows.with_columns(number.cast(kind).alias(column), is_absent.alias(absent))
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
-def _read_numbers(
-    source: SourceConfig,
-    rows: pl.DataFrame,
-    column: str,
-    absent: str,
-    kind: type[pl.DataType],
-    booleans: bool,
-) -> pl.DataFrame:
-    text = pl.col(column).str.strip_chars()
-    is_absent = text.is_in(source.missing)
-    if source.decimal != ".":
-        # Beside a decimal comma a point is no decimal mark.
-        text = pl.when(~text.str.contains(".", literal=True)).then(text)
-        text = text.str.replace(source.decimal, ".", literal=True)
-    number = text.cast(pl.Float64, strict=False)
-    if booleans:
-        lower = text.str.to_lowercase()
-        truth = pl.when(lower == "true").then(1.0).when(lower == "false").then(0.0)
-        number = pl.coalesce(truth, number)
-    number = number * source.scale if source.scale != 1 else number
-    number = pl.when(~is_absent & (number.abs() <= _LARGEST[kind])).then(number)
-    return rows.with_columns(is_absent.alias(absent), number.cast(kind).alias(column))
-
-
-def _faults(source: SourceConfig, column: str, absent: str) -> Iterator[tuple[str, pl.Expr]]:
-    """What can be wrong with a number, and where it is so."""
-    number = pl.col(column)
-    yield "not a number", ~pl.col(absent) & number.is_null()
-    if source.minimum is not None:
-        yield "below the possible minimum", number < source.minimum
-    if source.maximum is not None:
-        yield "above the possible maximum", number > source.maximum
-
-
-def row_steps(
-    source: SourceConfig, task: TaskConfig, raw_columns: Iterable[str]
-) -> pd.DatetimeIndex | None:
-    """Of a table with a row a series, the time of each column (naive UTC)."""
-    if source.layout != "rows":
-        return None
-    number = len(value_columns(source, raw_columns))
-    freq, zone = task.freq, task.timezone
-    stamp = pd.Timestamp(source.start or source.end)
-    if stamp.tzinfo is None:
-        named = to_utc(stamp, source.timezone)
-    else:
-        named = stamp.tz_convert("UTC").tz_localize(None)
-    first = snap(pd.Series([named]), freq, zone).iloc[0]
-    if source.end is not None:
-        first = add_span(first, 1 - number, freq, zone)
-    return grid(first, add_span(first, number, freq, zone), freq, zone)

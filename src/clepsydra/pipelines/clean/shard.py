@@ -24,9 +24,10 @@ from clepsydra.config import (
 from clepsydra.datasets.raw_store import RawStore
 from clepsydra.datasets.spool import Spool
 from clepsydra.errors import ConfigError, SourceError
+from clepsydra.layouts import row_steps, series_columns
 from clepsydra.pipelines.clean.events import EVENT_SCHEMA, series_events
 from clepsydra.pipelines.clean.ledger import ACCOUNT_SCHEMA, QUARANTINE_SCHEMA
-from clepsydra.pipelines.clean.parsing import Parsed, parse_target, row_steps, series_columns
+from clepsydra.pipelines.clean.parsing import Parsed, parse_target
 from clepsydra.pipelines.clean.regular import Regular, fill_covariate, regularize, to_grid
 from clepsydra.pipelines.clean.series import account_of_panel, empty_series, series_table
 from clepsydra.series_ids import UNIQUE_ID, key_of, make_hasher
@@ -124,9 +125,10 @@ def clean_shard(
     described = pl.concat(series, how="diagonal_relaxed").sort(UNIQUE_ID).to_pandas()
     for (name, its), table in zip(attributes.items(), tables[len(covariates) :], strict=True):
         described = _join_attributes(described, name, its, table)
-    account = pl.concat(accounts, how="diagonal_relaxed").to_pandas()
+    account = pl.concat(accounts, how="diagonal_relaxed")
+    account = account.group_by("source", UNIQUE_ID, "measure", maintain_order=True).sum()
     future = pd.concat(futures, ignore_index=True) if len(futures) > 1 else futures[0]
-    return panel, future, described, account, quarantine, events
+    return panel, future, described, account.to_pandas(), quarantine, events
 
 
 _NO_ACCOUNT = pl.DataFrame(schema=ACCOUNT_SCHEMA)

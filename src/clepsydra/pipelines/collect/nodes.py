@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,16 +12,18 @@ from typing import Any
 import pandas as pd
 import polars as pl
 
-from clepsydra.config import LATEST, SourceConfig, SourcesConfig, parse_as_of
+from clepsydra.config import LATEST, SourceConfig, SourcesConfig, TaskConfig, parse_as_of
 from clepsydra.datasets.drift import DRIFT_COLUMNS, schema_drift
 from clepsydra.datasets.raw_store import TIME, Feed, RawStore
 from clepsydra.datasets.spool import Batches
 from clepsydra.errors import ConfigError, SourceError
+from clepsydra.layouts import row_steps
 from clepsydra.series_ids import key_of, make_hasher
 from clepsydra.sources.pieces import FILE
 from clepsydra.sources.reader import Reading, read_source
 from clepsydra.sources.sql import WATERMARK
 from clepsydra.sources.times import INSTANT, parse_times
+from clepsydra.timegrid import to_wall
 
 __all__ = ["collect_source", "collect_target", "report_drift"]
 
@@ -30,7 +33,12 @@ _SAMPLE_ROWS, _MOST = 20_000, 0.75
 
 
 def collect_target(
-    sources: SourcesConfig, as_of: str, project_path: str, credentials: Any, held: RawStore
+    sources: SourcesConfig,
+    as_of: str,
+    project_path: str,
+    credentials: Any,
+    held: RawStore,
+    task: TaskConfig,
 ) -> tuple[Feed, dict[str, str]]:
     """Read the target, and say as of which day the other sources are to be read.
 
@@ -43,6 +51,7 @@ def collect_target(
         project_path: folder that relative paths start from.
         credentials: by name.
         held: what earlier runs have collected.
+        task: what the grid is.
 
     Returns:
         The target's rows, read while they are stored, and `{"as_of": day}`.
@@ -54,7 +63,7 @@ def collect_target(
     name, source = sources.target
     day = parse_as_of(as_of)
     if day is None:
-        day = _day_after_last(name, source, project_path, credentials)
+        day = _day_after_last(name, source, task, project_path, credentials)
     return _feed(name, source, day, project_path, credentials, held), {"as_of": day.isoformat()}
 
 
@@ -123,6 +132,7 @@ def report_drift(sources: SourcesConfig, *stores: RawStore) -> pd.DataFrame:
 def _feed(
     name: str, source: SourceConfig, as_of: dt.date, path: str, credentials: Any, held: RawStore
 ) -> Feed:
+    times = _check_times(name, source, held)
     days = held.days()
     newest = max(days, default=None)
     reading = read_source(name, source, as_of, newest, path, credentials, held.state)
@@ -133,16 +143,38 @@ def _feed(
         hasher=make_hasher(source),
         key=key_of(source),
         in_advance=source.known == "in_advance",
-        identity=_identity(source) if reading.is_partial else None,
+        times=times,
+        is_whole=source.path is not None,
+        identity=_identity(name, source) if reading.is_partial else None,
         state=reading.state,
     )
 
 
-def _identity(source: SourceConfig) -> list[str]:
+def _check_times(name: str, source: SourceConfig, held: RawStore) -> str:
+    """How times are read, as text; the snapshots there are must have been cut in the same way."""
+    keys = ("time", "time_format", "interval", "timezone")
+    times = json.dumps({key: getattr(source, key) for key in keys})
+    before = held.manifest["times"].iloc[-1] if len(held.manifest) else times
+    if before not in ("", times):
+        was, now = json.loads(before), json.loads(times)
+        changed = [key for key in keys if was[key] != now[key]]
+        raise SourceError(
+            f"source '{name}': '{changed[0]}' was {was[changed[0]]!r} when it was collected, and "
+            f"is {now[changed[0]]!r} now, but its days were cut with it: take the change back, or "
+            f"delete the folder '{held.root}' and collect again"
+        )
+    return times
+
+
+def _identity(name: str, source: SourceConfig) -> list[str]:
     """Columns that a row has in common with its own later version."""
-    if source.role == "target":
-        return source.unique or [*source.id_columns, *source.time_columns]
-    return [*source.join_on.values(), *source.time_columns]
+    key = (source.sql.key if source.sql else []) or source.unique
+    if not key:
+        raise ConfigError(
+            f"source '{name}': 'sql.watermark' needs 'sql.key', the columns that identify a row, "
+            f"so that a revised row replaces its earlier version"
+        )
+    return key
 
 
 @dataclass
@@ -170,8 +202,11 @@ class _Dated:
             return
         rows = dated = 0
         first = self.first
+        span = self.reading.span()
         for batch in self.reading.batches():
             timed = parse_times(_with_codes(batch, self.source), self.source).drop(INSTANT)
+            if span:
+                timed = timed.filter(pl.col(TIME).is_null() | _days(TIME).is_between(*span))
             known = timed.filter(self._is_known())
             self.reading.took(known, timed.filter(~self._is_known()))
             rows += timed.height
@@ -198,6 +233,10 @@ class _Dated:
         return pl.col(TIME).is_null() | (pl.col(TIME).dt.date() < pl.lit(self.as_of))
 
 
+def _days(column: str) -> pl.Expr:
+    return pl.col(column).dt.date()
+
+
 def _with_codes(rows: pl.DataFrame, source: SourceConfig) -> pl.DataFrame:
     """The rows with numbers for the texts that repeat: ids, times, files."""
     own = source.id_columns if source.role == "target" else list(source.join_on.values())
@@ -210,17 +249,20 @@ def _with_codes(rows: pl.DataFrame, source: SourceConfig) -> pl.DataFrame:
     return rows.with_columns(pl.col(repeated).cast(pl.Categorical))
 
 
-def _day_after_last(name: str, source: SourceConfig, path: str, credentials: Any) -> dt.date:
+def _day_after_last(
+    name: str, source: SourceConfig, task: TaskConfig, path: str, credentials: Any
+) -> dt.date:
     if source.path is None:
         raise ConfigError(
-            f"as_of is '{LATEST}', but source '{name}' is asked for the days before a day: write "
-            f"one as YYYY-MM-DD, or as_of: ${{today:{source.timezone}}}"
+            f"as_of is '{LATEST}', which is for files: source '{name}', an API or a database, is "
+            f"read as of a day. Write it as YYYY-MM-DD, or as_of: ${{today:{source.timezone}}}"
         )
-    if source.layout == "rows":
-        return dt.date.max
     last: dt.datetime | None = None
     reading = read_source(name, source, dt.date.max, None, path, credentials, {})
     for batch in reading.batches():
+        steps = row_steps(source, task, batch.columns)
+        if steps is not None:
+            return to_wall(pd.Series(steps[-1:]), source.timezone)[0].date() + dt.timedelta(days=1)
         latest = parse_times(batch, source)[TIME].max()
         if isinstance(latest, dt.datetime):
             last = max(last or latest, latest)

@@ -16,7 +16,13 @@ def create_pipeline(target: str, sources: list[str]) -> Pipeline:
         [
             Node(
                 collect_target,
-                inputs=["params:sources", "params:as_of", *_HOW, f"{target}.held"],
+                inputs=[
+                    "params:sources",
+                    "params:as_of",
+                    *_HOW,
+                    f"{target}.held",
+                    "params:task",
+                ],
                 outputs=[f"{target}.raw", "collected"],
                 name=f"{target}.collect",
             ),

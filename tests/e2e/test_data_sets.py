@@ -14,6 +14,8 @@ import pytest
 
 from environments import EnvironmentLine, copy_environment, data_set
 
+pytestmark = pytest.mark.e2e
+
 HOUR = pd.Timedelta("1h")
 CITIES = ["bayonne", "brest", "lille", "limoges", "lyon"]
 CITIES += ["marseille", "nantes", "paris", "strasbourg", "toulouse"]
