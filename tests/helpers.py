@@ -99,14 +99,6 @@ def feed_of(
     )
 
 
-def store_of(folder: Path, **tables: pl.DataFrame) -> dict[str, RawStoreDataset]:
-    """A raw store a source that holds its table undated, known from the beginning."""
-    stores = {name: RawStoreDataset(str(folder / name)) for name in tables}
-    for name, table in tables.items():
-        stores[name].save(feed_of(table))
-    return stores
-
-
 def table_of(spool: Spool) -> pd.DataFrame:
     """What a spool holds, as it is loaded after it was saved."""
     with tempfile.TemporaryDirectory() as folder:
@@ -141,7 +133,7 @@ def flights(first: str, as_of: str, ids: tuple[str, ...]) -> dict[str, Any]:
             feed = collect_source(sources, collected, *how, name=name)
             stores[name].save(_part_of(feed, pl.lit(True), first))
         raw = {name: store.load() for name, store in stores.items()}
-        tables = clean(raw, sources, task, calendar, as_of)
+        tables = _clean(raw, sources, task, calendar, as_of)
     return {**tables, "sources": sources, "task": task, "calendar": calendar}
 
 
@@ -150,41 +142,28 @@ def _part_of(feed: Feed, chosen: pl.Expr, first: str) -> Feed:
     return dataclasses.replace(feed, batches=[rows.filter(chosen, since) for rows in feed.batches])
 
 
-def clean(
+def _clean(
     raw: dict[str, RawStore],
     sources: SourcesConfig,
     task: TaskConfig,
     calendar: CalendarConfig,
     as_of: str,
-    cleaning: CleaningConfig | None = None,
 ) -> dict[str, Any]:
-    """The clean stage with one shard: `panel`, `future`, `series` and `clock`, and the rest."""
     target = raw[sources.target[0]]
     clock = set_clock(target, sources, task, as_of)
-    others = [
+    tables = [
         *(
-            clean_covariate(raw[name], sources, task, as_of, name=name)
+            clean_covariate(raw[name], sources, task, as_of, name=name)[0]
             for name in sources.of_role("covariate")
         ),
         *(
-            clean_attributes(raw[name], sources, as_of, name=name)
+            clean_attributes(raw[name], sources, as_of, name=name)[0]
             for name in sources.of_role("attributes")
         ),
     ]
-    tables = [table for table, *_ in others]
-    how = (sources, task, cleaning or CleaningConfig(), calendar, as_of, 1)
-    panel, future, series, account, quarantine, events = clean_shard(
-        target, clock, *how, *tables, number=0
-    )
-    return {
-        "panel": table_of(panel),
-        "future": future,
-        "series": series,
-        "clock": clock,
-        "account": pd.concat([account, *(its for _, its, _ in others)], ignore_index=True),
-        "quarantine": table_of(quarantine),
-        "events": table_of(events),
-    }
+    how = (sources, task, CleaningConfig(), calendar, as_of, 1)
+    panel, future, series, *_ = clean_shard(target, clock, *how, *tables, number=0)
+    return {"panel": table_of(panel), "future": future, "series": series, "clock": clock}
 
 
 def project_models() -> ModelsConfig:

@@ -161,6 +161,16 @@ def test_rows_that_were_hashed_on_other_columns_are_hashed_again(store: RawStore
     ), "who asks for no key gets the hashes as they were made"
 
 
+def test_rows_of_a_series_keep_their_order_however_many_there_are(store: RawStoreDataset) -> None:
+    rows = [("ab"[number % 2], JULY[number % 3], str(number)) for number in range(30_000)]
+    store.save(feed_of(rows[:20_000], rows[20_000:]))
+    frame = store.load().read()
+    assert frame.height == len(rows)
+    for (name, day), part in frame.group_by("id", DAY):
+        expected = [value for one, when, value in rows if (one, when) == (name, day)]
+        assert part["value"].to_list() == expected
+
+
 # Versions
 
 
@@ -296,7 +306,7 @@ def test_any_history_of_revisions_is_read_back_as_it_was_known(
         log += [(seen, day, cells) for day, cells in days.items()]
     raw = store.load()
     assert len(snapshots(folder)) == raw.manifest["path"].nunique()
-    first = next(({day: log[0][0] for day in days} for days, *_ in saves if days), {})
+    first = next((dict.fromkeys(days, log[0][0]) for days, *_ in saves if days), {})
     for as_of in (JULY[5] + dt.timedelta(number) for number in range(0, 14, 2)):
         known = {day: cells for when, day, cells in log if when <= as_of}
         # What the first run found counts as known the morning after its day.
@@ -606,7 +616,7 @@ UNIQUE_ROWS = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(UNIQUE_ROWS, st.integers(1, 4)), max_size=4),
     st.sampled_from([1, 4, 100]),
@@ -630,6 +640,36 @@ def test_any_parts_add_up_to_the_newest_row_of_every_identity(
         known |= {row[:2]: row[2] for row in rows}
     found = Counter(rows_in(store.load().read()))
     assert found == Counter((*key, value) for key, value in known.items())
+
+
+BY_ID = st.lists(
+    st.tuples(st.sampled_from("abcd"), DAYS, st.sampled_from("12")),
+    min_size=1,
+    max_size=4,
+    unique_by=lambda row: row[0],
+)
+
+
+@settings(max_examples=20)
+@given(st.lists(st.tuples(BY_ID, st.integers(1, 3)), max_size=5))
+def test_rows_that_move_between_days_are_in_one_of_them_at_every_time(
+    tmp_path_factory: pytest.TempPathFactory, feeds: list[tuple[list[Row], int]]
+) -> None:
+    store, folder = new_store(tmp_path_factory)
+    known: dict[str, Row] = {}
+    history = {}
+    for number, (rows, n_batches) in enumerate(feeds):
+        batches = [rows[start::n_batches] for start in range(n_batches)]
+        seen = JULY[10 + 2 * number]
+        store.save(feed_of(*batches, seen_on=seen, identity=["id"]))
+        before = contents(folder)
+        store.save(feed_of(*batches, seen_on=seen, identity=["id"]))
+        assert contents(folder) == before
+        known |= {row[0]: row for row in rows}
+        history[seen] = sorted(known.values(), key=str)
+    raw = store.load()
+    for as_of, rows in history.items():
+        assert sorted(rows_in(raw.read(as_of)), key=str) == rows
 
 
 # State

@@ -114,9 +114,11 @@ def test_every_dataset_loads_without_parameters(main_job):
     with KedroSession.create(PROJECT, env="test", conf_source=str(main_job.conf)) as session:
         catalog = session.load_context().catalog
         names = [name for name in catalog if not name.startswith("param")]
-        assert {"raw", "panel", "series", "future", "backtests", "leaderboard"} < set(names)
+        assert {"panel", "series", "future", "backtests", "leaderboard"} < set(names)
+        assert {"quality_report", "quarantine", "quality_events", "schema_drift"} < set(names)
         assert {"champions", "forecasts", "accuracy", "drift", "run_profile"} < set(names)
         loaded = {name: catalog.load(name) for name in names}
+        raw = catalog.load("flights.raw").read()
     for name, columns in {
         "panel": ["unique_id", "ds", "y"],
         "future": ["unique_id", "ds"],
@@ -126,6 +128,7 @@ def test_every_dataset_loads_without_parameters(main_job):
         "forecasts": ["unique_id", "cutoff", "ds", "model", "y_hat"],
     }.items():
         assert list(loaded[name].columns[: len(columns)]) == columns
+    assert {"origin", "carrier", "dep_time", "_file", "_line"} < set(raw.columns)
     assert {"q0.2", "q0.5", "q0.9", "q0.975", "run_id"} < set(loaded["forecasts"].columns)
 
 

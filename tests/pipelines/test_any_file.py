@@ -258,7 +258,7 @@ def test_the_whole_files_are_read_without_a_fault(shape: str) -> None:
     assert parsed.rows.height > 1
 
 
-@settings(max_examples=400)
+@settings(max_examples=300)
 @given(st.sampled_from(list(SHAPES)), edits)
 def test_any_damage_ends_clean_quarantined_or_refused(
     shape: str, changes: list[tuple[str, int, str, int]]
@@ -298,7 +298,7 @@ FEED = lines(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     edits,
     st.sampled_from(["mean", "sum"]),

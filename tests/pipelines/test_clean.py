@@ -62,7 +62,7 @@ def flags(found: dict[str, Any]) -> dict[str, str]:
     return found["series"].set_index("unique_id")["flags"].to_dict()
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     rows_of(id=IDS, time=TIMES, value=NUMBERS + JUNK),
     st.sampled_from(["h", "D", "W-SUN", "MS"]),

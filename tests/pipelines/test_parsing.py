@@ -62,7 +62,7 @@ policies = st.fixed_dictionaries(
 # Any table
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(rows_of(id=IDS, time=TIMES, value=NUMBERS + JUNK), policies)
 def test_any_long_table_is_accounted_for(rows: list[Row], changes: dict[str, Any]) -> None:
     parsed = parse(rows, NOON, timezone=NEW_YORK, **changes)
@@ -86,6 +86,7 @@ def _limits(changes: dict[str, Any]) -> tuple[float, float]:
     return (-1e300 if low is None else low, 1e300 if high is None else high)
 
 
+@settings(max_examples=30)
 @given(rows_of(unique_id=IDS, ds=TIMES, y=NUMBERS + JUNK))
 def test_a_table_with_the_panels_own_column_names_is_accounted_for(rows: list[Row]) -> None:
     raw = text_rows(rows)
@@ -125,7 +126,7 @@ def test_no_column_is_taken_for_one_of_the_parsers_own(name: str) -> None:
     assert covariate.rows["new"].to_list() == [7.0]
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(rows_of(id=IDS, time=TIMES, done=["yes", "NA", ""], seen=["yes", ""]))
 def test_any_table_of_events_is_accounted_for(rows: list[Row]) -> None:
     require = {"done": "cancelled", "seen": "cancelled"}
@@ -137,7 +138,7 @@ def test_any_table_of_events_is_accounted_for(rows: list[Row]) -> None:
     assert (parsed.rows["y"] == 0).sum() == totals.get("excluded: cancelled", 0)
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(rows_of(time=TIMES, a=NUMBERS + JUNK, b=NUMBERS + JUNK))
 def test_any_wide_table_is_accounted_for_cell_by_cell(rows: list[Row]) -> None:
     parsed = parse(rows, NOON, timezone=NEW_YORK, **WIDE)
@@ -146,7 +147,7 @@ def test_any_wide_table_is_accounted_for_cell_by_cell(rows: list[Row]) -> None:
     assert parsed.rows["y"].drop_nulls().is_finite().all()
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(
     rows_of(id=IDS, v1=NUMBERS + JUNK, v2=NUMBERS + JUNK, v3=NUMBERS + JUNK),
     st.sampled_from(["start", "end"]),
@@ -166,7 +167,7 @@ def test_any_table_with_a_row_a_series_is_accounted_for_cell_by_cell(
     assert kept["y"].is_finite().all()
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     rows_of(key=IDS, time=TIMES, temp=NUMBERS + JUNK, wind=NUMBERS + JUNK),
     st.sampled_from([{}, {"minimum": 0.0, "maximum": 3.0}, {"scale": 0.1, "duplicates": "last"}]),
@@ -474,7 +475,7 @@ def test_a_time_with_an_offset_is_never_ambiguous() -> None:
     assert "clock change: repeated hour" not in account_of(parsed.account)
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(
     st.sampled_from(list(REPEATED)), st.sets(st.integers(0, 96 * 365), max_size=40), st.booleans()
 )
@@ -754,6 +755,7 @@ def test_of_attributes_with_the_same_key_one_counts_and_the_others_are_quarantin
     assert account_of(parsed.account)["excluded: blank line"] == 1
 
 
+@settings(max_examples=30)
 @given(rows_of(code=IDS, zone=IDS, name=["x", "", "NA"]))
 def test_any_table_of_attributes_is_accounted_for(rows: list[Row]) -> None:
     source = attributes(join={"site": "code", "zone": "zone"}, columns={"name": "title"})

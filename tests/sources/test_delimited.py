@@ -126,7 +126,7 @@ def test_a_record_that_spans_lines_counts_them(newline: str) -> None:
 plain = st.text(st.sampled_from('ab,"\n\r \té'), max_size=5)
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(
     st.lists(st.lists(plain, min_size=1, max_size=5), min_size=1, max_size=12),
     st.sampled_from(["\n", "\r\n", "\r"]),
@@ -475,7 +475,7 @@ def edited(data: bytes, changes: list[tuple[int, str, int]]) -> bytes:
     return data
 
 
-@settings(max_examples=600)
+@settings(max_examples=500)
 @given(edits, st.sampled_from([1 << 24, 64, 100]))
 def test_every_line_of_any_file_without_quotes_is_where_it_is_said_to_be(
     changes: list[tuple[int, str, int]], block: int

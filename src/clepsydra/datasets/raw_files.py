@@ -122,7 +122,7 @@ class SnapshotWriter:
         identity = self._feed.identity
         if identity is None or not self._keys:
             return []
-        keys = pl.concat(self._keys, how="diagonal_relaxed").unique()
+        keys = self._all_keys()
         entries: list[dict[str, Any]] = []
         for _, known in self._store.known().groupby("path"):
             own = [dt.date.fromisoformat(day) if day else None for day in known["day"]]
@@ -142,6 +142,10 @@ class SnapshotWriter:
                 again = self._feed.hasher(kept).with_columns(never)
                 entries += self._write_changed(again, steps, folder)
         return entries
+
+    def _all_keys(self) -> pl.DataFrame:
+        self._keys = [pl.concat(self._keys, how="diagonal_relaxed").unique()]
+        return self._keys[0]
 
     def _emptied(self, days: list[dt.date | None]) -> list[dict[str, Any]]:
         """Manifest rows of days that have no rows any more; no file stands behind them."""
@@ -183,7 +187,8 @@ class SnapshotWriter:
         old = old.with_row_index(_PLACE)
         places = old.group_by(identity).agg(pl.col(_PLACE).min())
         rows = rows.join(places, on=identity, how="left", nulls_equal=True, maintain_order="left")
-        kept = old.join(rows, on=identity, how="anti", nulls_equal=True)
+        # Not of these rows alone: some may have moved to days of another group.
+        kept = old.join(self._all_keys(), on=identity, how="anti", nulls_equal=True)
         whole = pl.concat([kept, rows], how="diagonal_relaxed")
         return whole.sort(DAY, _PLACE, nulls_last=True, maintain_order=True).drop(_PLACE)
 
