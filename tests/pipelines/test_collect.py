@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import sqlite3
+import threading
+from collections.abc import Iterator
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import polars as pl
 import pytest
@@ -461,3 +466,46 @@ def test_a_day_that_shrinks_is_said(tmp_path: Path, caplog: pytest.LogCaptureFix
     write(tmp_path, "a,2013-07-01,1")
     collector.run("2013-07-03")
     assert "Source 'load', 2013-07-01: 1 rows where 2 were collected before" in caplog.text
+
+
+class HourlyApi(BaseHTTPRequestHandler):
+    """Every hour of the UTC days that it is asked for."""
+
+    def do_GET(self) -> None:
+        asked = parse_qs(urlsplit(self.path).query)
+        at, last = (dt.datetime.fromisoformat(asked[key][0]) for key in ("from", "to"))
+        hours = (at + dt.timedelta(hours=number) for number in range(24 * ((last - at).days + 1)))
+        body = json.dumps([{"at": f"{hour:%Y-%m-%dT%H:%MZ}", "mw": 1} for hour in hours]).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def hourly_api() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), HourlyApi) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/load"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("timezone", ["Europe/Paris", "America/New_York", "UTC"])
+def test_the_days_of_an_api_in_another_clock_are_taken_whole(
+    tmp_path: Path, hourly_api: str, timezone: str
+) -> None:
+    window = {"since": "2013-07-01", "look_back": 2, "timezone": "UTC"}
+    http = {"url": hourly_api, "params": {"from": "{start}", "to": "{end}"}, "window": window}
+    feed = {"id": None, "name": "load", "time": "at", "value": "mw", "timezone": timezone}
+    collector = Collector(tmp_path, sources_of(make_source(path=None, http=http, **feed)))
+    for as_of in ("2013-07-05", "2013-07-06", "2013-07-08"):
+        collector.run(as_of)
+    manifest = collector.stores["load"].load().manifest
+    assert manifest["day"].tolist() == [day.isoformat() for day in JULY[:7]]
+    assert set(manifest["rows"]) == {24}
