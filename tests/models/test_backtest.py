@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import sklearn.ensemble  # noqa: F401  only threads of what is loaded can be limited
 from threadpoolctl import threadpool_limits
 
 from clepsydra.config import CleaningConfig, ModelsConfig, SourcesConfig, TaskConfig, WindowsConfig
