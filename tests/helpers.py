@@ -23,11 +23,12 @@ from clepsydra.config import (
     SourcesConfig,
     TaskConfig,
 )
-from clepsydra.datasets.raw_store import HASH, TIME, Feed, RawStore, RawStoreDataset
+from clepsydra.datasets.raw_store import Feed, RawStore, RawStoreDataset
 from clepsydra.datasets.spool import Spool
 from clepsydra.pipelines.clean.nodes import clean_attributes, clean_covariate, set_clock
 from clepsydra.pipelines.clean.shard import clean_shard
 from clepsydra.pipelines.collect.nodes import collect_source, collect_target
+from clepsydra.row_columns import HASH, LOCAL
 
 # The same examples on every machine, and no limit of time on a busy one.
 settings.register_profile(
@@ -89,7 +90,7 @@ def feed_of(
     All rows have the same hash, and the feed a key that no source has: whoever reads a part of
     the series hashes them again.
     """
-    stamped = rows.with_columns(pl.lit(day).cast(pl.Datetime("ns")).alias(TIME))
+    stamped = rows.with_columns(pl.lit(day).cast(pl.Datetime("ns")).alias(LOCAL))
     return Feed(
         "source",
         [stamped],
@@ -138,7 +139,7 @@ def flights(first: str, as_of: str, ids: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _part_of(feed: Feed, chosen: pl.Expr, first: str) -> Feed:
-    since = pl.col(TIME).is_null() | (pl.col(TIME) >= dt.datetime.fromisoformat(first))
+    since = pl.col(LOCAL).is_null() | (pl.col(LOCAL) >= dt.datetime.fromisoformat(first))
     return dataclasses.replace(feed, batches=[rows.filter(chosen, since) for rows in feed.batches])
 
 

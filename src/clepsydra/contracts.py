@@ -33,7 +33,7 @@ from clepsydra.datasets.columns import KINDS
 from clepsydra.datasets.raw_store import Feed
 from clepsydra.datasets.spool import Spool
 from clepsydra.errors import ClepsydraError, ConfigError
-from clepsydra.sources.pieces import PROBLEM
+from clepsydra.row_columns import PROBLEM
 
 __all__ = ["ColumnRule", "Contract", "ContractError", "TableRule"]
 

@@ -9,32 +9,26 @@ import polars as pl
 
 from clepsydra.config import SourceConfig, TaskConfig
 from clepsydra.errors import SourceError
-from clepsydra.sources.pieces import FILE, LINE, PROBLEM, TEXT
-from clepsydra.sources.times import INSTANT, LOCAL
+from clepsydra.row_columns import OWN, ROW
 from clepsydra.timegrid import add_span, grid, snap, to_utc
 
 __all__ = [
-    "OWN",
-    "ROW",
     "SERIES",
     "STEP",
     "VALUE",
     "check_has_values",
     "long_cells",
     "row_steps",
-    "series_columns",
     "value_columns",
 ]
 
-# Number of a row, its series, its value and its time, where the table's shape tells them.
-ROW, SERIES, VALUE, STEP = "_row", "_series", "_value", "_step"
-# Columns that are not the source's.
-OWN = {FILE, LINE, PROBLEM, TEXT, LOCAL, INSTANT, "_day", "_hash"}
+# The series, the value and the time of a row, where the table's shape tells them.
+SERIES, VALUE, STEP = "_series", "_value", "_step"
 
 
-def series_columns(source: SourceConfig, raw_columns: Iterable[str]) -> list[str]:
-    """The columns of a wide table that are series."""
-    fixed = OWN | set(source.time_columns)
+def value_columns(source: SourceConfig, raw_columns: Iterable[str]) -> list[str]:
+    """The columns that hold values, in order: series of a wide table, steps of one of rows."""
+    fixed = set(OWN) | set(source.time_columns) | set(source.id_columns)
     return list(source.renames) or [column for column in raw_columns if column not in fixed]
 
 
@@ -49,7 +43,7 @@ def long_cells(
         return raw.with_row_index(ROW)
     kept = [*source.time_columns, *source.id_columns, *(c for c in raw.columns if c in OWN)]
     if source.layout == "wide":
-        names = list(series_columns(source, raw.columns) if columns is None else columns)
+        names = list(value_columns(source, raw.columns) if columns is None else columns)
         long = raw.unpivot(names, index=kept, variable_name=SERIES, value_name=VALUE)
         renamed = pl.col(SERIES).replace(source.renames)
         return long.with_columns(renamed).with_row_index(ROW)
@@ -72,15 +66,8 @@ def long_cells(
     )
 
 
-def value_columns(source: SourceConfig, raw_columns: Iterable[str]) -> list[str]:
-    """The columns of a table with a row a series that hold its values, in order."""
-    fixed = OWN | set(source.id_columns)
-    return list(source.renames) or [column for column in raw_columns if column not in fixed]
-
-
 def check_has_values(name: str, source: SourceConfig, raw_columns: Iterable[str]) -> None:
-    find = series_columns if source.layout == "wide" else value_columns
-    if not find(source, raw_columns):
+    if not value_columns(source, raw_columns):
         fixed = ", ".join(map(repr, source.time_columns or source.id_columns))
         raise SourceError(
             f"source '{name}': beside {fixed} there is no column, so there are no values; correct "

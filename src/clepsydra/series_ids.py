@@ -7,12 +7,12 @@ from collections.abc import Callable
 import polars as pl
 
 from clepsydra.config import SourceConfig
+from clepsydra.row_columns import HASH
 from clepsydra.sharding import series_hash
 
 __all__ = ["UNIQUE_ID", "id_expression", "key_of", "make_hasher"]
 
 UNIQUE_ID = "unique_id"
-_HASH = "_hash"
 
 
 def key_of(source: SourceConfig) -> str:
@@ -58,14 +58,14 @@ def make_hasher(source: SourceConfig) -> Callable[[pl.DataFrame], pl.DataFrame]:
         kind = ids.schema[UNIQUE_ID]
         if kind in tables:
             found = ids.join(tables[kind], on=UNIQUE_ID, how="left", maintain_order="left")
-            if not found[_HASH].null_count():
-                return rows.with_columns(found[_HASH])
+            if not found[HASH].null_count():
+                return rows.with_columns(found[HASH])
         unique = ids[UNIQUE_ID].unique()
         numbers = [series_hash(one) for one in unique.cast(pl.String)]
-        new = pl.DataFrame([unique, pl.Series(_HASH, numbers, dtype=pl.UInt32)])
+        new = pl.DataFrame([unique, pl.Series(HASH, numbers, dtype=pl.UInt32)])
         known = pl.concat([tables[kind], new]).unique(UNIQUE_ID) if kind in tables else new
         tables[kind] = known
         found = ids.join(known, on=UNIQUE_ID, how="left", maintain_order="left")
-        return rows.with_columns(found[_HASH])
+        return rows.with_columns(found[HASH])
 
     return add_hash

@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
+from clepsydra.row_columns import LOCAL
+
 __all__ = [
     "add_span",
     "grid",
@@ -65,7 +67,7 @@ def utc_candidates(naive: np.ndarray, timezone: str) -> pd.DataFrame:
     moved = pd.Series(pd.NaT, index=range(len(times)), dtype="datetime64[ns]")
     for number in np.flatnonzero(skipped & ~skipped_midnight):
         moved[number] = times[number] - _offset_before(times[number], timezone)
-    table = {"_local": times, "_earlier": earlier, "_later": later, "_shifted": moved}
+    table = {LOCAL: times, "_earlier": earlier, "_later": later, "_shifted": moved}
     ambiguous = (earlier != later) & ~later.isna()
     return pd.DataFrame({**table, "_ambiguous": ambiguous}).astype(
         dict.fromkeys(table, "datetime64[ns]")

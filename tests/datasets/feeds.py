@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 
 from clepsydra.config import SourceConfig
-from clepsydra.datasets.raw_store import TIME, Feed, RawStore
+from clepsydra.datasets.raw_store import Feed, RawStore
+from clepsydra.row_columns import LOCAL
 from clepsydra.series_ids import key_of, make_hasher
 from helpers import make_source
 
@@ -28,10 +29,10 @@ def batch_of(rows: Iterable[Row], file: str = "a.csv") -> pl.DataFrame:
         "value": [row[2] for row in rows],
         "_file": [file] * len(rows),
         "_line": range(2, len(rows) + 2),
-        TIME: [row[1] for row in rows],
+        LOCAL: [row[1] for row in rows],
     }
     types = dict.fromkeys(["id", "time", "value", "_file"], pl.String)
-    return pl.DataFrame(cells, types | {"_line": pl.Int64, TIME: pl.Datetime("ns")})
+    return pl.DataFrame(cells, types | {"_line": pl.Int64, LOCAL: pl.Datetime("ns")})
 
 
 def feed_of(

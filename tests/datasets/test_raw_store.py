@@ -21,8 +21,9 @@ from kedro.io import DataCatalog
 from polars.testing import assert_frame_equal
 
 from clepsydra.datasets import arrivals, raw_files
-from clepsydra.datasets.raw_store import DAY, HASH, TIME, Feed, RawStore, RawStoreDataset
+from clepsydra.datasets.raw_store import Feed, RawStore, RawStoreDataset
 from clepsydra.errors import SourceError
+from clepsydra.row_columns import DAY, HASH, LOCAL
 from clepsydra.series_ids import key_of, make_hasher
 from clepsydra.sharding import hash_range, series_hash
 from helpers import make_source
@@ -70,7 +71,7 @@ def test_what_is_saved_is_read(store: RawStoreDataset) -> None:
     assert frame.select("time", "value", "_file", "_line").rows() == [
         ("2013-07-03", "3", "a.csv", 2)
     ]
-    assert TIME not in frame.columns
+    assert LOCAL not in frame.columns
 
 
 def test_a_store_is_there_once_it_was_saved(store: RawStoreDataset) -> None:
@@ -144,7 +145,7 @@ def test_rows_that_were_hashed_on_other_columns_are_hashed_again(store: RawStore
     )
     old = make_source(id="shop")
     store.save(feed_of(frame, source=old))
-    later = frame.with_columns(pl.lit(JULY[1]).cast(pl.Datetime("ns")).alias(TIME))
+    later = frame.with_columns(pl.lit(JULY[1]).cast(pl.Datetime("ns")).alias(LOCAL))
     store.save(feed_of(later, source=shops))
     raw = store.load()
     assert list(raw.manifest["key"]) == ["shop", "shop,item"]
@@ -409,7 +410,7 @@ def test_the_manifest_knows_equal_days_by_their_content(store: RawStoreDataset) 
 def test_the_manifest_says_how_far_the_times_of_a_day_are_apart(store: RawStoreDataset) -> None:
     hours = [dt.datetime(2013, 7, 1, hour) for hour in range(24)]
     halves = [dt.datetime(2013, 7, 2) + dt.timedelta(minutes=30 * number) for number in range(48)]
-    times = pl.Series(TIME, [*hours, *halves], pl.Datetime("ns"))
+    times = pl.Series(LOCAL, [*hours, *halves], pl.Datetime("ns"))
     rows = batch_of([("a", None, "1")] * len(times)).with_columns(times)
     store.save(feed_of(rows, batch_of([("a", None, "1"), ("a", JULY[2], "1")])))
     steps = store.load().manifest.set_index("day")["step_s"]
@@ -455,7 +456,7 @@ def test_several_batches_are_stored_as_one(
     (one, _), (many, folder) = (new_store(tmp_path_factory) for _ in range(2))
     frames = [batch_of(rows, file=f"{number}.csv") for number, rows in enumerate(batches)]
     # What is stored already: the first rows of a day.
-    first = pl.concat([batch_of([]), *frames[:2]]).filter(pl.col(TIME).eq_missing(pl.lit(known)))
+    first = pl.concat([batch_of([]), *frames[:2]]).filter(pl.col(LOCAL).eq_missing(pl.lit(known)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(arrivals, "_FILE_ROWS", file_rows)
         patch.setattr(arrivals, "_HELD_ROWS", held_rows)
@@ -488,7 +489,7 @@ def test_rows_that_come_late_stand_after_those_of_their_day(
     monkeypatch.setattr(arrivals, "_FILE_ROWS", 4)
     times = [dt.datetime(2013, 7, 1), *(dt.datetime(2013, 7, 2, hour) for hour in range(3))]
     rows = batch_of([("a", JULY[0], "1"), *(("a", None, str(n)) for n in range(3))])
-    rows = rows.with_columns(pl.Series(TIME, times, pl.Datetime("ns")))
+    rows = rows.with_columns(pl.Series(LOCAL, times, pl.Datetime("ns")))
     late = [batch_of([("a", JULY[1], value)]) for value in "34"]
     feed = [rows, batch_of([("a", JULY[2], "x")]), *late]
     store.save(feed_of(*feed))
@@ -580,7 +581,7 @@ def test_rows_of_a_part_replace_those_of_the_same_identity(store: RawStoreDatase
 def test_a_part_that_is_known_already_is_no_revision(store: RawStoreDataset, root: Path) -> None:
     """Whatever place its rows had: a reading that looks back brings some rows again."""
     hours = [f"2013-07-01 0{hour}:00" for hour in range(5)]
-    times = pl.Series(TIME, [dt.datetime.fromisoformat(hour) for hour in hours], pl.Datetime("ns"))
+    times = pl.Series(LOCAL, [dt.datetime.fromisoformat(hour) for hour in hours], pl.Datetime("ns"))
     rows = batch_of([("a", None, str(number)) for number in range(5)])
     rows = rows.with_columns(times, pl.Series("time", hours))
     store.save(partial_feed(rows))
@@ -600,7 +601,7 @@ def test_columns_that_a_part_lacks_stay_in_the_other_rows(store: RawStoreDataset
 
 def test_the_step_of_a_day_is_not_taken_from_a_part_of_it(store: RawStoreDataset) -> None:
     hours = [f"2013-07-01 {hour:02}:00" for hour in range(24)]
-    times = pl.Series(TIME, [dt.datetime.fromisoformat(hour) for hour in hours], pl.Datetime("ns"))
+    times = pl.Series(LOCAL, [dt.datetime.fromisoformat(hour) for hour in hours], pl.Datetime("ns"))
     rows = batch_of([("a", None, "1")] * 24).with_columns(times, pl.Series("time", hours))
     store.save(partial_feed(rows))
     store.save(partial_feed(rows[[0, 6, 12]].with_columns(pl.lit("2").alias("value"))))

@@ -14,7 +14,7 @@ import polars as pl
 from hypothesis import strategies as st
 
 from clepsydra.config import CalendarConfig, CleaningConfig, SourceConfig, SourcesConfig, TaskConfig
-from clepsydra.datasets.raw_store import TIME, Feed, RawStore, RawStoreDataset
+from clepsydra.datasets.raw_store import Feed, RawStore, RawStoreDataset
 from clepsydra.datasets.spool import Spool
 from clepsydra.layouts import row_steps
 from clepsydra.pipelines.clean.nodes import (
@@ -27,9 +27,10 @@ from clepsydra.pipelines.clean.nodes import (
 )
 from clepsydra.pipelines.clean.parsing import Parsed, parse_target
 from clepsydra.pipelines.clean.shard import clean_shard
+from clepsydra.row_columns import INSTANT, LOCAL
 from clepsydra.series_ids import key_of, make_hasher
 from clepsydra.sharding import gather
-from clepsydra.sources.times import INSTANT, parse_times
+from clepsydra.sources.times import parse_times
 from clepsydra.timegrid import grid
 from helpers import make_source, make_task, table_of, text_rows
 
@@ -128,7 +129,7 @@ def stored(folder: Path, source: SourceConfig, *batches: pl.DataFrame) -> RawSto
 
 def _timed(rows: pl.DataFrame, source: SourceConfig) -> pl.DataFrame:
     if not source.time_columns:
-        return rows.with_columns(pl.lit(None, pl.Datetime("ns")).alias(TIME))
+        return rows.with_columns(pl.lit(None, pl.Datetime("ns")).alias(LOCAL))
     return parse_times(rows, source).drop(INSTANT)
 
 

@@ -19,9 +19,10 @@ from polars.testing import assert_frame_equal
 
 from clepsydra.config import SourceConfig, SourcesConfig
 from clepsydra.datasets import arrivals
-from clepsydra.datasets.raw_store import DAY, HASH, TIME, Feed, RawStoreDataset
+from clepsydra.datasets.raw_store import Feed, RawStoreDataset
 from clepsydra.errors import ConfigError, SourceError
 from clepsydra.pipelines.collect.nodes import collect_source, collect_target
+from clepsydra.row_columns import DAY, HASH, LOCAL
 from clepsydra.series_ids import key_of, make_hasher
 from clepsydra.sharding import series_hash
 from clepsydra.sources import delimited
@@ -73,7 +74,7 @@ class Collector:
 
 def rows_of(feed: Feed) -> list[tuple[Any, ...]]:
     frames = list(feed.batches)
-    whole = pl.concat(frames).with_columns(pl.col(TIME).dt.date().alias(DAY))
+    whole = pl.concat(frames).with_columns(pl.col(LOCAL).dt.date().alias(DAY))
     return whole.select(DAY, pl.last("_line").alias("_"), "value").drop("_").rows()
 
 

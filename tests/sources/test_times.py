@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clepsydra.sources.times import INSTANT, LOCAL, parse_times
+from clepsydra.row_columns import INSTANT, LOCAL
+from clepsydra.sources.times import parse_times
 from helpers import NEW_YORK, make_source
 
 PARIS = "Europe/Paris"

@@ -13,12 +13,12 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-__all__ = ["DAY", "Arrivals", "Waiting", "is_of"]
+from clepsydra.row_columns import DAY, FILE
 
-DAY = "_day"
+__all__ = ["Arrivals", "Waiting", "day_of", "is_of", "key_of_day"]
+
 Day = dt.date | None
 
-_FILE = "_file"
 _FILE_ROWS = 250_000
 _HELD_ROWS = 750_000
 
@@ -135,8 +135,8 @@ class Waiting:
         path = self._folder / f"{self._name}-{self._written:06d}.arrow"
         self._written += 1
         rows = rows if rows[DAY].is_sorted() else rows.sort(DAY, maintain_order=True)
-        file = str(rows[_FILE][0]) if rows[_FILE].n_unique() == 1 else None
-        table = rows.drop([_FILE] if file else []).to_arrow(compat_level=pl.CompatLevel.oldest())
+        file = str(rows[FILE][0]) if rows[FILE].n_unique() == 1 else None
+        table = rows.drop([FILE] if file else []).to_arrow(compat_level=pl.CompatLevel.oldest())
         index: dict[Day, int] = {}
         start = 0
         with pa.ipc.new_file(path, table.schema) as writer:
@@ -157,10 +157,20 @@ class Waiting:
             rows = pl.DataFrame(pl.from_arrow(pa.Table.from_batches(batches)))
         for day in wanted:
             index.pop(day, None)
-        return rows.with_columns(pl.lit(file).alias(_FILE)) if file else rows
+        return rows.with_columns(pl.lit(file).alias(FILE)) if file else rows
 
 
 def is_of(days: set[Day]) -> pl.Expr:
     """Whether a row is of one of these days; None stands for undated rows."""
     dated = pl.col(DAY).is_in([day for day in days if day]).fill_null(False)
     return dated | pl.col(DAY).is_null() if None in days else dated
+
+
+def key_of_day(day: Day) -> str:
+    """The day as text; nothing for undated rows."""
+    return day.isoformat() if day else ""
+
+
+def day_of(key: str) -> Day:
+    """What `key_of_day` made a text of."""
+    return dt.date.fromisoformat(key) if key else None

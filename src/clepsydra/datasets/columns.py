@@ -6,6 +6,8 @@ import datetime as dt
 
 import polars as pl
 
+from clepsydra.row_columns import DAY
+
 __all__ = ["KINDS", "describe_columns", "usual_steps"]
 
 _SAMPLE_ROWS = 1000
@@ -59,15 +61,14 @@ def usual_steps(rows: pl.DataFrame, time: str) -> dict[dt.date | None, float]:
         >>> usual_steps(pl.DataFrame({"at": hours}), "at")
         {datetime.date(2024, 1, 1): 3600.0}
     """
-    day = "_day"
     gaps = (
         rows.select(pl.col(time).drop_nulls().unique().sort())
-        .with_columns(pl.col(time).dt.date().alias(day))
-        .with_columns(pl.col(time).diff().over(day).alias("_gap"))
+        .with_columns(pl.col(time).dt.date().alias(DAY))
+        .with_columns(pl.col(time).diff().over(DAY).alias("_gap"))
         .drop_nulls("_gap")
     )
     usual = pl.col("_gap").mode().min()
-    of_days = gaps.group_by(day).agg(
+    of_days = gaps.group_by(DAY).agg(
         usual.alias("step"), (pl.col("_gap") == usual).mean().alias("share")
     )
     regular = of_days.filter(pl.col("share") >= _MOST)

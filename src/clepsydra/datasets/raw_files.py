@@ -15,20 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from clepsydra.datasets.arrivals import DAY, Arrivals, Waiting, is_of
+from clepsydra.datasets.arrivals import Arrivals, Waiting, day_of, is_of, key_of_day
 from clepsydra.datasets.columns import describe_columns, usual_steps
 from clepsydra.fingerprint import fingerprint_texts
+from clepsydra.row_columns import DAY, FILE, HASH, LINE, LOCAL
 
 if TYPE_CHECKING:
     from clepsydra.datasets.raw_store import Feed, RawStore
 
-__all__ = ["DAY", "HASH", "TIME", "SnapshotWriter", "write_atomically"]
+__all__ = ["SnapshotWriter", "write_atomically"]
 
-# Beside the source's own columns: the local time of a row (null: undated), its day, and the hash
-# of its series.
-TIME, HASH = "_local", "_hash"
 # Where a row stood is kept, but a row that only moved is not a revision.
-_NOT_CONTENT = ["_file", "_line", TIME, DAY, HASH]
+_NOT_CONTENT = [FILE, LINE, LOCAL, DAY, HASH]
 _PLACE = "_place"
 
 # One number sorts several times as fast as two columns.
@@ -103,14 +101,14 @@ class SnapshotWriter:
             if path:
                 before = pl.read_parquet(folder / path)
                 steps = {
-                    dt.date.fromisoformat(entry["day"]): entry["step_s"]
+                    day_of(entry["day"]): entry["step_s"]
                     for entry in entries
                     if entry["path"] == path
                 }
             else:
                 before = self._feed.hasher(self._store.read(days=list(own)))
                 steps = {day: self._before[day.isoformat()]["step_s"] for day in own}
-            never = pl.lit(None, pl.Datetime("ns")).alias(TIME)
+            never = pl.lit(None, pl.Datetime("ns")).alias(LOCAL)
             after = late.take(own)
             rows = pl.concat([before.with_columns(never), after], how="diagonal_relaxed")
             entries = [entry for entry in entries if not path or entry["path"] != path]
@@ -125,7 +123,7 @@ class SnapshotWriter:
         keys = self._all_keys()
         entries: list[dict[str, Any]] = []
         for _, known in self._store.known().groupby("path"):
-            own = [dt.date.fromisoformat(day) if day else None for day in known["day"]]
+            own = [day_of(day) for day in known["day"]]
             others = [day for day in own if day not in days]
             rows = self._store.read(days=others) if others else pl.DataFrame()
             if rows.is_empty():
@@ -135,9 +133,9 @@ class SnapshotWriter:
             if not touched:
                 continue
             kept = rows.filter(is_of(touched)).join(keys, on=identity, how="anti", nulls_equal=True)
-            never = pl.lit(None, pl.Datetime("ns")).alias(TIME)
-            steps = {day: self._before[_key(day)]["step_s"] for day in touched}
-            entries += self._emptied(sorted(touched - set(kept[DAY].unique()), key=_key))
+            never = pl.lit(None, pl.Datetime("ns")).alias(LOCAL)
+            steps = {day: self._before[key_of_day(day)]["step_s"] for day in touched}
+            entries += self._emptied(sorted(touched - set(kept[DAY].unique()), key=key_of_day))
             if kept.height:
                 again = self._feed.hasher(kept).with_columns(never)
                 entries += self._write_changed(again, steps, folder)
@@ -152,24 +150,24 @@ class SnapshotWriter:
         nothing = {"path": "", "file_rows": 0, "bytes": 0, "sha256": "", "columns": "{}"}
         return [
             {
-                "day": _key(day),
+                "day": key_of_day(day),
                 "known_from": self._known_from(day),
                 "seen_on": self._feed.seen_on.isoformat(),
                 "rows": 0,
                 "content": _EMPTY,
                 "step_s": None,
                 **nothing,
-                "first_day": _key(day),
-                "last_day": _key(day),
+                "first_day": key_of_day(day),
+                "last_day": key_of_day(day),
                 "key": self._feed.key,
                 "times": self._feed.times,
             }
             for day in days
-            if self._before[_key(day)]["content"] != _EMPTY
+            if self._before[key_of_day(day)]["content"] != _EMPTY
         ]
 
     def _prepared(self, batch: pl.DataFrame) -> pl.DataFrame:
-        dated = batch.with_columns(pl.col(TIME).dt.date().alias(DAY))
+        dated = batch.with_columns(pl.col(LOCAL).dt.date().alias(DAY))
         hashed = self._feed.hasher(dated)
         if self._feed.identity is not None:
             self._keys.append(hashed.select(self._feed.identity).unique())
@@ -183,7 +181,7 @@ class SnapshotWriter:
         old = self._store.read(days=rows[DAY].unique().to_list())
         if old.is_empty():
             return rows
-        old = self._feed.hasher(old.with_columns(pl.lit(None, pl.Datetime("ns")).alias(TIME)))
+        old = self._feed.hasher(old.with_columns(pl.lit(None, pl.Datetime("ns")).alias(LOCAL)))
         old = old.with_row_index(_PLACE)
         places = old.group_by(identity).agg(pl.col(_PLACE).min())
         rows = rows.join(places, on=identity, how="left", nulls_equal=True, maintain_order="left")
@@ -202,7 +200,7 @@ class SnapshotWriter:
         there = _columns_of_days(rows, pl.all().is_not_null())
         kinds = describe_columns(rows)
         for day, part in sorted(parts.items(), key=lambda item: item[0] or dt.date.min):
-            key = _key(day)
+            key = key_of_day(day)
             content = fingerprint_texts(part.select(filled[day]))
             before = self._before.get(key)
             if before and before["content"] == content:
@@ -228,16 +226,15 @@ class SnapshotWriter:
         if not changed:
             return []
         if len(changed) < len(parts):
-            days = [dt.date.fromisoformat(entry["day"]) for entry in changed]
-            rows = rows.filter(pl.col(DAY).is_in(days))
-        file = self._write_file(rows.drop(TIME), changed, folder)
+            rows = rows.filter(is_of({day_of(entry["day"]) for entry in changed}))
+        file = self._write_file(rows.drop(LOCAL), changed, folder)
         return [{**entry, **file} for entry in changed]
 
     def _steps(self, rows: pl.DataFrame) -> dict[dt.date | None, float | None]:
         if self._feed.identity is not None:
             # Rows that a part of their day has left in the store have no time here.
-            rows = rows.filter(pl.col(TIME).is_not_null().all().over(DAY))
-        return dict(usual_steps(rows, TIME))
+            rows = rows.filter(pl.col(LOCAL).is_not_null().all().over(DAY))
+        return dict(usual_steps(rows, LOCAL))
 
     def _known_from(self, day: dt.date | None) -> str:
         """A day is known the morning after, a late one or a revision when it was seen.
@@ -245,7 +242,7 @@ class SnapshotWriter:
         A revision is never known before the version that it replaces. A day is late if an earlier
         run could have seen it and did not.
         """
-        before = self._before.get(_key(day))
+        before = self._before.get(key_of_day(day))
         if before:
             return max(before["known_from"], self._feed.seen_on.isoformat())
         if day is None or self._feed.in_advance:
@@ -279,10 +276,6 @@ class SnapshotWriter:
             "key": self._feed.key,
             "times": self._feed.times,
         }
-
-
-def _key(day: dt.date | None) -> str:
-    return day.isoformat() if day else ""
 
 
 def _columns_of_days(rows: pl.DataFrame, condition: pl.Expr) -> dict[dt.date | None, list[str]]:

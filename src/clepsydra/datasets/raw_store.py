@@ -24,13 +24,14 @@ import polars as pl
 from filelock import FileLock, Timeout
 from kedro.io import AbstractDataset
 
-from clepsydra.datasets.raw_files import DAY, HASH, TIME, SnapshotWriter, write_atomically
+from clepsydra.datasets.arrivals import day_of, is_of, key_of_day
+from clepsydra.datasets.raw_files import SnapshotWriter, write_atomically
 from clepsydra.datasets.spool import Batches
 from clepsydra.errors import SourceError
+from clepsydra.row_columns import HASH
+from clepsydra.sharding import ALL
 
-__all__ = ["DAY", "HASH", "TIME", "WHOLE", "Feed", "RawStore", "RawStoreDataset"]
-
-WHOLE = (0, 1 << 32)
+__all__ = ["Feed", "RawStore", "RawStoreDataset"]
 
 _MANIFEST, _STATE, _LOCK = "manifest.parquet", "state.json", ".lock"
 _COLUMNS = {
@@ -105,7 +106,7 @@ class RawStore:
     def read(
         self,
         as_of: dt.date | None = None,
-        hashes: tuple[int, int] = WHOLE,
+        hashes: tuple[int, int] = ALL,
         days: Iterable[dt.date | None] | None = None,
         key: str | None = None,
         rehash: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
@@ -127,16 +128,16 @@ class RawStore:
         """
         known = self.known(as_of)
         if days is not None:
-            known = known[known["day"].isin([day.isoformat() if day else "" for day in days])]
+            known = known[known["day"].isin([key_of_day(day) for day in days])]
         frames = []
         for path, chosen in known[known["path"] != ""].groupby("path", sort=False):
             entry = chosen.iloc[0]
             rows = pl.scan_parquet(self._checked(str(path), int(entry["bytes"])))
             if chosen["rows"].sum() < entry["file_rows"]:
-                rows = rows.filter(_in_days(chosen["day"]))
+                rows = rows.filter(is_of({day_of(day) for day in chosen["day"]}))
             if rehash is not None and entry["key"] != key:
                 rows = rehash(rows.collect()).lazy()
-            if hashes != WHOLE:
+            if hashes != ALL:
                 rows = rows.filter(pl.col(HASH).is_between(*hashes, closed="left"))
             frames.append(rows.collect())
         if not frames:
@@ -226,9 +227,3 @@ class RawStoreDataset(AbstractDataset[Feed, RawStore]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": os.fspath(self._root)}
-
-
-def _in_days(days: Iterable[str]) -> pl.Expr:
-    dates = [dt.date.fromisoformat(day) for day in days if day]
-    undated = pl.col(DAY).is_null() if "" in set(days) else pl.lit(False)
-    return pl.col(DAY).is_in(dates) | undated

@@ -20,7 +20,8 @@ import pyarrow.csv
 
 from clepsydra.config import SourceConfig
 from clepsydra.errors import SourceError
-from clepsydra.sources.pieces import FILE, IGNORED, LINE, PROBLEM, TEXT, Piece, check_columns
+from clepsydra.row_columns import FILE, LINE, PROBLEM, TEXT
+from clepsydra.sources.pieces import IGNORED, Piece, check_columns
 
 __all__ = ["read"]
 

@@ -13,17 +13,8 @@ import polars as pl
 
 from clepsydra.config import SourceConfig
 from clepsydra.errors import SourceError
-from clepsydra.sources.pieces import (
-    BATCH_ROWS,
-    FILE,
-    IGNORED,
-    LINE,
-    PROBLEM,
-    TEXT,
-    Piece,
-    check_columns,
-    text_batch,
-)
+from clepsydra.row_columns import FILE, LINE, PROBLEM, TEXT
+from clepsydra.sources.pieces import BATCH_ROWS, IGNORED, Piece, check_columns, text_batch
 
 __all__ = ["parse", "read", "read_records"]
 

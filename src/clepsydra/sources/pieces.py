@@ -10,14 +10,11 @@ import polars as pl
 
 from clepsydra.config import SourceConfig
 from clepsydra.errors import SourceError
+from clepsydra.row_columns import FILE, LINE, OWN
 
 __all__ = [
     "BATCH_ROWS",
-    "FILE",
     "IGNORED",
-    "LINE",
-    "PROBLEM",
-    "TEXT",
     "Piece",
     "check_columns",
     "text_batch",
@@ -25,13 +22,6 @@ __all__ = [
 
 # Rows of a batch, at most about these: what bounds the memory of collecting.
 BATCH_ROWS = 500_000
-
-# Columns beside the source's own: where a row stood, and of a row that could not be split into
-# cells, why, and the line as it came.
-FILE, LINE, PROBLEM, TEXT = "_file", "_line", "_problem", "_text"
-
-# What is added to rows later: time, day, hash of the series, number.
-_ADDED = ("_local", "_instant", "_day", "_hash", "_row")
 
 # The `_problem` of lines that are no rows, because `ignore_lines` says so.
 IGNORED = "comment or footer"
@@ -93,7 +83,7 @@ def check_columns(where: str, source: SourceConfig, columns: list[str]) -> None:
             f"{where} has no column {', '.join(map(repr, lost))}; "
             f"it has: {', '.join(map(repr, columns)) or 'none'}"
         )
-    if kept := [name for name in (FILE, LINE, PROBLEM, TEXT, *_ADDED) if name in columns]:
+    if kept := [name for name in OWN if name in columns]:
         raise SourceError(
             f"{where} has a column {', '.join(map(repr, kept))}, a name that is kept for where a "
             f"row stood; rename it"

@@ -8,11 +8,9 @@ import pandas as pd
 import polars as pl
 
 from clepsydra.config import Part, SourceConfig
+from clepsydra.row_columns import INSTANT, LOCAL
 
-__all__ = ["INSTANT", "LOCAL", "parse_times"]
-
-# The naive local time of a row; and its naive UTC time, if its text says so itself.
-LOCAL, INSTANT = "_local", "_instant"
+__all__ = ["parse_times"]
 
 _KEY = "_time_text"
 _BETWEEN = "\x1f"

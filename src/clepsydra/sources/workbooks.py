@@ -16,16 +16,9 @@ import polars as pl
 
 from clepsydra.config import SourceConfig
 from clepsydra.errors import SourceError
+from clepsydra.row_columns import PROBLEM, TEXT
 from clepsydra.sources import sheets
-from clepsydra.sources.pieces import (
-    BATCH_ROWS,
-    IGNORED,
-    PROBLEM,
-    TEXT,
-    Piece,
-    check_columns,
-    text_batch,
-)
+from clepsydra.sources.pieces import BATCH_ROWS, IGNORED, Piece, check_columns, text_batch
 
 __all__ = ["read"]
 

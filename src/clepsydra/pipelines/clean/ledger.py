@@ -6,9 +6,8 @@ import pandas as pd
 import polars as pl
 
 from clepsydra.errors import PanelError
-from clepsydra.layouts import ROW
+from clepsydra.row_columns import FILE, LINE, PROBLEM, ROW, TEXT
 from clepsydra.series_ids import UNIQUE_ID
-from clepsydra.sources.pieces import FILE, LINE, PROBLEM, TEXT
 
 __all__ = ["ACCOUNT_SCHEMA", "QUARANTINE_SCHEMA", "Ledger"]
 

@@ -16,7 +16,7 @@ from clepsydra.config import SourceConfig, SourcesConfig, TaskConfig, parse_as_o
 from clepsydra.datasets.raw_store import RawStore
 from clepsydra.datasets.spool import Spool, copy_pieces
 from clepsydra.errors import PanelError, SourceError
-from clepsydra.layouts import row_steps, series_columns, value_columns
+from clepsydra.layouts import row_steps, value_columns
 from clepsydra.pipelines.clean.events import clock_changes
 from clepsydra.pipelines.clean.ledger import ACCOUNT_SCHEMA, check_balance
 from clepsydra.pipelines.clean.parsing import (
@@ -26,6 +26,7 @@ from clepsydra.pipelines.clean.parsing import (
     parse_target,
 )
 from clepsydra.pipelines.clean.regular import to_grid
+from clepsydra.row_columns import DAY, FILE, LINE
 from clepsydra.timegrid import add_span, grid, local_day_start, shorter_than_a_day, snap, to_wall
 
 __all__ = [
@@ -170,13 +171,13 @@ def _all_day(rows: pl.DataFrame, source: SourceConfig, task: TaskConfig) -> pl.D
     walls = to_wall(pd.Series(steps), source.timezone)
     table = pl.DataFrame(
         {
-            "_day": pl.Series(walls.to_numpy("datetime64[ns]")).dt.date(),
+            DAY: pl.Series(walls.to_numpy("datetime64[ns]")).dt.date(),
             "_step": steps.to_numpy("datetime64[ns]"),
         }
     )
     local = pl.col("ds").dt.replace_time_zone("UTC").dt.convert_time_zone(source.timezone)
-    dated = rows.with_columns(local.dt.date().alias("_day"))
-    whole = dated.join(table, on="_day", how="inner").drop("ds", "_day").rename({"_step": "ds"})
+    dated = rows.with_columns(local.dt.date().alias(DAY))
+    whole = dated.join(table, on=DAY, how="inner").drop("ds", DAY).rename({"_step": "ds"})
     return whole.select(rows.columns).sort("join_key", "ds", maintain_order=True)
 
 
@@ -188,8 +189,8 @@ def _steps_between(ds: pl.Series, task: TaskConfig) -> pd.DatetimeIndex:
 def _known_rows(raw: RawStore, source: SourceConfig, as_of: str) -> pl.DataFrame:
     rows = raw.read(parse_as_of(as_of))
     if rows.is_empty():
-        columns = [*source.needed_columns(), "_file"]
-        return pl.DataFrame(schema=dict.fromkeys(columns, pl.String) | {"_line": pl.Int64})
+        columns = [*source.needed_columns(), FILE]
+        return pl.DataFrame(schema=dict.fromkeys(columns, pl.String) | {LINE: pl.Int64})
     return rows
 
 
@@ -303,8 +304,7 @@ def _cells_known(raw: RawStore, source: SourceConfig, as_of: str) -> int:
     if source.layout == "long":
         return rows
     columns = raw.read(parse_as_of(as_of), hashes=(0, 0)).columns
-    find = series_columns if source.layout == "wide" else value_columns
-    return rows * len(find(source, columns))
+    return rows * len(value_columns(source, columns))
 
 
 def _say_what_was_rejected(report: pd.DataFrame) -> None:

@@ -11,12 +11,13 @@ import polars as pl
 
 from clepsydra.config import SourceConfig
 from clepsydra.errors import SourceError
-from clepsydra.layouts import OWN, ROW, SERIES, STEP, VALUE, check_has_values, long_cells
+from clepsydra.layouts import SERIES, STEP, VALUE, check_has_values, long_cells
 from clepsydra.pipelines.clean.ledger import Ledger
 from clepsydra.pipelines.clean.numbers import number_faults, with_number
+from clepsydra.row_columns import INSTANT, LOCAL, OWN, PROBLEM, ROW
 from clepsydra.series_ids import UNIQUE_ID, id_expression
-from clepsydra.sources.pieces import IGNORED, PROBLEM
-from clepsydra.sources.times import INSTANT, LOCAL, parse_times
+from clepsydra.sources.pieces import IGNORED
+from clepsydra.sources.times import parse_times
 from clepsydra.timegrid import utc_candidates
 
 __all__ = [

@@ -24,7 +24,7 @@ from clepsydra.config import (
 from clepsydra.datasets.raw_store import RawStore
 from clepsydra.datasets.spool import Spool
 from clepsydra.errors import ConfigError, SourceError
-from clepsydra.layouts import row_steps, series_columns
+from clepsydra.layouts import row_steps, value_columns
 from clepsydra.pipelines.clean.events import EVENT_SCHEMA, series_events
 from clepsydra.pipelines.clean.ledger import ACCOUNT_SCHEMA, QUARANTINE_SCHEMA
 from clepsydra.pipelines.clean.parsing import Parsed, parse_target
@@ -144,7 +144,7 @@ def _batches(
     shard = hash_range(number, n_shards)
     if source.layout == "wide":
         whole = raw.read(as_of)
-        names = series_columns(source, whole.columns)
+        names = value_columns(source, whole.columns)
         for low, high in _cut(shard, rows * len(names) // n_shards):
             chosen = [
                 column
@@ -154,8 +154,9 @@ def _batches(
             if chosen:
                 yield parse_target(name, source, whole, end, chosen)
         return
+    rehash = make_hasher(source)
     for hashes in _cut(shard, rows // n_shards):
-        part = raw.read(as_of, hashes, key=key_of(source), rehash=make_hasher(source))
+        part = raw.read(as_of, hashes, key=key_of(source), rehash=rehash)
         if part.is_empty():
             continue
         steps = row_steps(source, context.task, part.columns)

@@ -14,15 +14,15 @@ import polars as pl
 
 from clepsydra.config import LATEST, SourceConfig, SourcesConfig, TaskConfig, parse_as_of
 from clepsydra.datasets.drift import DRIFT_COLUMNS, schema_drift
-from clepsydra.datasets.raw_store import TIME, Feed, RawStore
+from clepsydra.datasets.raw_store import Feed, RawStore
 from clepsydra.datasets.spool import Batches
 from clepsydra.errors import ConfigError, SourceError
 from clepsydra.layouts import row_steps
+from clepsydra.row_columns import FILE, INSTANT, LOCAL
 from clepsydra.series_ids import key_of, make_hasher
-from clepsydra.sources.pieces import FILE
 from clepsydra.sources.reader import Reading, read_source
 from clepsydra.sources.sql import WATERMARK
-from clepsydra.sources.times import INSTANT, parse_times
+from clepsydra.sources.times import parse_times
 from clepsydra.timegrid import to_wall
 
 __all__ = ["collect_source", "collect_target", "report_drift"]
@@ -30,6 +30,8 @@ __all__ = ["collect_source", "collect_target", "report_drift"]
 _LOGGER = logging.getLogger(__name__)
 # A column whose values repeat in a sample of so many rows.
 _SAMPLE_ROWS, _MOST = 20_000, 0.75
+# As days: the last day of all is no time in nanoseconds.
+_DAY_OF_ROW = pl.col(LOCAL).dt.date()
 
 
 def collect_target(
@@ -195,7 +197,7 @@ class _Dated:
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
         if not self.source.time_columns:
-            never = pl.lit(None, pl.Datetime("ns")).alias(TIME)
+            never = pl.lit(None, pl.Datetime("ns")).alias(LOCAL)
             for batch in self.reading.batches():
                 self.reading.took(batch, batch.clear())
                 yield batch.drop(WATERMARK, strict=False).with_columns(never)
@@ -206,12 +208,12 @@ class _Dated:
         for batch in self.reading.batches():
             timed = parse_times(_with_codes(batch, self.source), self.source).drop(INSTANT)
             if span:
-                timed = timed.filter(pl.col(TIME).is_null() | _days(TIME).is_between(*span))
+                timed = timed.filter(pl.col(LOCAL).is_null() | _DAY_OF_ROW.is_between(*span))
             known = timed.filter(self._is_known())
             self.reading.took(known, timed.filter(~self._is_known()))
             rows += timed.height
-            dated += timed.height - timed[TIME].null_count()
-            earliest = timed[TIME].dt.date().min()
+            dated += timed.height - timed[LOCAL].null_count()
+            earliest = timed[LOCAL].dt.date().min()
             if isinstance(earliest, dt.date):
                 first = min(first or earliest, earliest)
             yield known.drop(WATERMARK, strict=False)
@@ -229,12 +231,7 @@ class _Dated:
     def _is_known(self) -> pl.Expr:
         if self.source.known == "in_advance":
             return pl.lit(True)
-        # As days: the last day of all is no time in nanoseconds.
-        return pl.col(TIME).is_null() | (pl.col(TIME).dt.date() < pl.lit(self.as_of))
-
-
-def _days(column: str) -> pl.Expr:
-    return pl.col(column).dt.date()
+        return pl.col(LOCAL).is_null() | (pl.lit(self.as_of) > _DAY_OF_ROW)
 
 
 def _with_codes(rows: pl.DataFrame, source: SourceConfig) -> pl.DataFrame:
@@ -263,7 +260,7 @@ def _day_after_last(
         steps = row_steps(source, task, batch.columns)
         if steps is not None:
             return to_wall(pd.Series(steps[-1:]), source.timezone)[0].date() + dt.timedelta(days=1)
-        latest = parse_times(batch, source)[TIME].max()
+        latest = parse_times(batch, source)[LOCAL].max()
         if isinstance(latest, dt.datetime):
             last = max(last or latest, latest)
     if last is None:
