@@ -41,10 +41,12 @@ def fingerprint_texts(frame: pl.DataFrame) -> str:
     """
     digest = hashlib.sha256("\n".join(frame.columns).encode())
     for name in frame.columns:
-        cells = frame[name].cast(pl.String).to_arrow(compat_level=pl.CompatLevel.oldest())
-        _, offsets, letters = cells.buffers()
-        ends = np.frombuffer(offsets, dtype=np.int64)[cells.offset : cells.offset + len(cells) + 1]
-        digest.update(np.diff(ends).astype("<i8").tobytes())
+        cells = frame[name].cast(pl.String)
+        digest.update(cells.str.len_bytes().fill_null(0).to_numpy().astype("<u4").tobytes())
+        column = cells.to_arrow(compat_level=pl.CompatLevel.oldest())
+        _, offsets, letters = column.buffers()
         if letters is not None:
-            digest.update(memoryview(letters)[int(ends[0]) : int(ends[-1])])
+            ends = np.frombuffer(offsets, dtype=np.int64)
+            begin, end = ends[column.offset], ends[column.offset + len(column)]
+            digest.update(memoryview(letters)[begin:end])
     return digest.hexdigest()

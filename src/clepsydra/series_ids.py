@@ -7,6 +7,7 @@ from collections.abc import Callable
 import polars as pl
 
 from clepsydra.config import SourceConfig
+from clepsydra.distinct import ByText
 from clepsydra.row_columns import HASH
 from clepsydra.sharding import series_hash
 
@@ -49,23 +50,14 @@ def _columns(source: SourceConfig) -> list[str]:
 
 def make_hasher(source: SourceConfig) -> Callable[[pl.DataFrame], pl.DataFrame]:
     """A function that adds `_hash`, the series' hash, to rows. Each id is hashed once."""
-    tables: dict[pl.DataType, pl.DataFrame] = {}
+    hashes = ByText(
+        lambda ids: pl.DataFrame({HASH: pl.Series(map(series_hash, ids), dtype=pl.UInt32)})
+    )
 
     def add_hash(rows: pl.DataFrame) -> pl.DataFrame:
-        ids = rows.select(id_expression(source))
-        if ids.height != rows.height:
-            ids = pl.DataFrame({UNIQUE_ID: ids[UNIQUE_ID].new_from_index(0, rows.height)})
-        kind = ids.schema[UNIQUE_ID]
-        if kind in tables:
-            found = ids.join(tables[kind], on=UNIQUE_ID, how="left", maintain_order="left")
-            if not found[HASH].null_count():
-                return rows.with_columns(found[HASH])
-        unique = ids[UNIQUE_ID].unique()
-        numbers = [series_hash(one) for one in unique.cast(pl.String)]
-        new = pl.DataFrame([unique, pl.Series(HASH, numbers, dtype=pl.UInt32)])
-        known = pl.concat([tables[kind], new]).unique(UNIQUE_ID) if kind in tables else new
-        tables[kind] = known
-        found = ids.join(known, on=UNIQUE_ID, how="left", maintain_order="left")
-        return rows.with_columns(found[HASH])
+        ids = rows.select(id_expression(source)).to_series()
+        if len(ids) != rows.height:
+            ids = ids.new_from_index(0, rows.height)
+        return rows.with_columns(hashes(ids))
 
     return add_hash

@@ -30,7 +30,7 @@ from clepsydra.pipelines.clean.shard import clean_shard
 from clepsydra.row_columns import INSTANT, LOCAL
 from clepsydra.series_ids import key_of, make_hasher
 from clepsydra.sharding import gather
-from clepsydra.sources.times import parse_times
+from clepsydra.sources.times import TimeReader
 from clepsydra.timegrid import grid
 from helpers import make_source, make_task, table_of, text_rows
 
@@ -130,7 +130,7 @@ def stored(folder: Path, source: SourceConfig, *batches: pl.DataFrame) -> RawSto
 def _timed(rows: pl.DataFrame, source: SourceConfig) -> pl.DataFrame:
     if not source.time_columns:
         return rows.with_columns(pl.lit(None, pl.Datetime("ns")).alias(LOCAL))
-    return parse_times(rows, source).drop(INSTANT)
+    return TimeReader(source)(rows).drop(INSTANT)
 
 
 def store_rows(folder: Path, sources: SourcesConfig, **tables: list[Row]) -> dict[str, RawStore]:

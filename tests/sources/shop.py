@@ -11,7 +11,8 @@ import pytest
 
 from clepsydra.config import SourceConfig
 from clepsydra.errors import SourceError
-from clepsydra.sources.sql import WATERMARK, read_rows
+from clepsydra.row_columns import WATERMARK
+from clepsydra.sources.sql import read_rows
 from helpers import make_source
 
 

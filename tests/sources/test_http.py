@@ -245,6 +245,16 @@ def test_what_has_not_changed_is_not_read_again(api: Api) -> None:
     assert len(pieces_of(f"{api.url}/a?b=2", validators=validators)) == 1
 
 
+def test_what_is_not_asked_for_any_more_is_forgotten(api: Api) -> None:
+    api.reply = lambda ask: Reply([1], headers={"ETag": '"1"'})
+    window = {"since": "2024-01-01", "max_days": 1}
+    validators: dict[str, dict[str, str]] = {}
+    for day in (1, 2):
+        days = dt.date(2024, 5, day), dt.date(2024, 5, day + 1)
+        pieces_of(api.url, days=days, validators=validators, window=window, params={"d": "{start}"})
+        assert [url[-10:] for url in validators] == [str(date) for date in days]
+
+
 def test_an_answer_that_says_no_version_forgets_the_one_before(api: Api) -> None:
     validators = {api.url: {"If-None-Match": '"1"'}}
     assert len(pieces_of(api.url, validators=validators)) == 1

@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 from shop import fill, read, refused, source_of
 
 from clepsydra.config import SourceConfig
+from clepsydra.row_columns import WATERMARK
 from clepsydra.sources import sql
-from clepsydra.sources.sql import WATERMARK, next_after, read_rows
+from clepsydra.sources.sql import next_after, read_rows
 from clepsydra.sources.watermarks import decode, encode
 
 PLACE = ["_file", "_line"]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clepsydra.row_columns import INSTANT, LOCAL
-from clepsydra.sources.times import parse_times
+from clepsydra.sources.times import TimeReader
 from helpers import NEW_YORK, make_source
 
 PARIS = "Europe/Paris"
@@ -26,7 +26,7 @@ def read(*cells: str, **changes: Any) -> list[pd.Timestamp]:
 
 def columns(*cells: str, **changes: Any) -> tuple[list[pd.Timestamp], list[pd.Timestamp]]:
     """The local times of these cells, and the instants."""
-    frame = parse_times(pl.DataFrame({"time": cells}), make_source(**changes))
+    frame = TimeReader(make_source(**changes))(pl.DataFrame({"time": cells}))
     assert frame["time"].to_list() == list(cells)
     assert frame.schema[LOCAL] == frame.schema[INSTANT] == pl.Datetime("ns")
     return frame[LOCAL].to_pandas().tolist(), frame[INSTANT].to_pandas().tolist()
@@ -190,7 +190,7 @@ def test_what_is_no_number_of_seconds_is_missing(style: str, cell: str) -> None:
 def test_times_in_two_columns_are_joined_by_a_space() -> None:
     frame = pl.DataFrame({"day": ["10/03/2004", "10/03/2004"], "at": ["18.00.00", ""]})
     source = make_source(time=["day", "at"], time_format="%d/%m/%Y %H.%M.%S")
-    found = parse_times(frame, source)
+    found = TimeReader(source)(frame)
     assert found.columns == ["day", "at", LOCAL, INSTANT]
     assert found[LOCAL].to_list() == [dt.datetime(2004, 3, 10, 18), None]
 
@@ -210,7 +210,7 @@ PARTS = {"year": "y", "month": "m", "day": "d", "hour": "h", "minute": "n"}
 def read_parts(**cells: str) -> pd.Timestamp:
     time = {part: column for part, column in PARTS.items() if column in cells}
     frame = pl.DataFrame({name: [cell] for name, cell in cells.items()})
-    return parse_times(frame, make_source(time=time))[LOCAL].to_pandas()[0]
+    return TimeReader(make_source(time=time))(frame)[LOCAL].to_pandas()[0]
 
 
 @given(stamps)
@@ -221,7 +221,7 @@ def test_parts_are_put_together(stamp: dt.datetime) -> None:
 
 def test_parts_may_come_in_any_order_and_one_column_may_be_two_of_them() -> None:
     time = {"hour": "n", "year": "y", "day": "n", "month": "n"}
-    found = parse_times(pl.DataFrame({"n": ["7"], "y": ["2013.0"]}), make_source(time=time))
+    found = TimeReader(make_source(time=time))(pl.DataFrame({"n": ["7"], "y": ["2013.0"]}))
     assert found[LOCAL].to_list() == [dt.datetime(2013, 7, 7, 7)]
 
 

@@ -20,7 +20,7 @@ __all__ = ["Arrivals", "Waiting", "day_of", "is_of", "key_of_day"]
 Day = dt.date | None
 
 _FILE_ROWS = 250_000
-_HELD_ROWS = 750_000
+_HELD_ROWS = 1_000_000
 
 
 class Arrivals:
@@ -106,7 +106,13 @@ class Waiting:
         counts = dict(rows.group_by(DAY).len().iter_rows())
         for day, number in counts.items():
             self.rows[day] = self.rows.get(day, 0) + number
-        self._held.append((rows, set(counts)))
+        if None in counts:
+            # Undated rows wait longest, and a few of them would keep the memory of all the others.
+            self._put_down(rows.filter(pl.col(DAY).is_null()))
+            rows = rows.filter(pl.col(DAY).is_not_null())
+            del counts[None]
+        if counts:
+            self._held.append((rows, set(counts)))
         if sum(held.height for held, _ in self._held) > _HELD_ROWS:
             for held, _ in self._held:
                 self._put_down(held)

@@ -129,7 +129,7 @@ class RawStore:
         known = self.known(as_of)
         if days is not None:
             known = known[known["day"].isin([key_of_day(day) for day in days])]
-        frames = []
+        frames: list[pl.LazyFrame] = []
         for path, chosen in known[known["path"] != ""].groupby("path", sort=False):
             entry = chosen.iloc[0]
             rows = pl.scan_parquet(self._checked(str(path), int(entry["bytes"])))
@@ -139,10 +139,10 @@ class RawStore:
                 rows = rehash(rows.collect()).lazy()
             if hashes != ALL:
                 rows = rows.filter(pl.col(HASH).is_between(*hashes, closed="left"))
-            frames.append(rows.collect())
+            frames.append(rows)
         if not frames:
             return pl.DataFrame()
-        whole = pl.concat(frames, how="diagonal_relaxed")
+        whole = pl.concat(pl.collect_all(frames), how="diagonal_relaxed")
         return whole.with_columns(pl.col(pl.String, pl.Categorical).fill_null(""))
 
     def days(self) -> list[dt.date]:

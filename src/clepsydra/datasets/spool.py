@@ -99,8 +99,7 @@ class Spool:
         self._writer = pq.ParquetWriter(
             self._path,
             schema,
-            compression="zstd",
-            compression_level=1,
+            compression="lz4",
             use_dictionary=[field.name for field in schema if not pa.types.is_floating(field.type)],
             store_schema=False,
         )

@@ -170,21 +170,37 @@ class _WithEnd(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:
-        while not self._pending and not self._is_over:
-            data = self._stream.read(len(buffer))
-            self._is_over = not data
-            text = self._decoder.decode(data, self._is_over)
-            data = data if self._is_utf8 else text.encode()
-            self.has_quotes = self.has_quotes or b'"' in data
-            self._last = data[-1:] or self._last
-            if self._is_over:
-                data += (b"" if self._last in (b"\r", b"\n") else b"\n") + self._end
-            self._pending = data
-        size = min(len(buffer), len(self._pending))
-        buffer[:size] = self._pending[:size]
-        self._pending = self._pending[size:]
-        return size
+    def read(self, size: int = _BLOCK_BYTES) -> bytes:
+        """The next `size` bytes, or fewer at the end."""
+        parts = [self._pending]
+        while sum(map(len, parts)) < size and not self._is_over:
+            parts.append(self._following(size))
+        # What comes in one part is not copied.
+        parts = [part for part in parts if part]
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._pending = data[size:]
+        return data[:size]
+
+    def _following(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._is_over = not data
+        data = self._in_utf8(data)
+        self.has_quotes = self.has_quotes or b'"' in data
+        self._last = data[-1:] or self._last
+        if self._is_over:
+            data += (b"" if self._last in (b"\r", b"\n") else b"\n") + self._end
+        return data
+
+    def _in_utf8(self, data: bytes) -> bytes:
+        if (
+            self._is_utf8
+            and not self._is_over
+            and data.isascii()
+            and not self._decoder.getstate()[0]
+        ):
+            return data
+        text = self._decoder.decode(data, self._is_over)
+        return data if self._is_utf8 else text.encode()
 
 
 class _Records:
@@ -212,12 +228,13 @@ class _Records:
         """
         file = _WithEnd(stream, self._source.encoding, self._end)
         for batch in self._open(file):
-            yield self._number(pl.DataFrame(pl.from_arrow(batch)), file.has_quotes)
+            rows = pl.DataFrame(pl.from_arrow(batch))
+            yield self._number(rows, file.has_quotes and _has_newlines(batch))
         is_whole = bool(self._invalid) and self._invalid[-1].text == self._end
         if is_whole:
             self._invalid.pop()
         nothing = pl.DataFrame(schema=dict.fromkeys(self._header.names, pl.String))
-        rest = self._number(nothing, file.has_quotes, is_last=True)
+        rest = self._number(nothing, has_newlines=False, is_last=True)
         if not is_whole:
             raise SourceError(
                 f"{where} cannot be split into columns: a quote is not closed in the record that "
@@ -228,7 +245,7 @@ class _Records:
     def _open(self, file: _WithEnd) -> Iterator[pa.RecordBatch]:
         names = self._header.names
         return pyarrow.csv.open_csv(
-            io.BufferedReader(file),
+            file,
             read_options=pyarrow.csv.ReadOptions(
                 use_threads=False,
                 block_size=_BLOCK_BYTES,
@@ -250,12 +267,14 @@ class _Records:
         self._invalid.append(row)
         return "skip"
 
-    def _number(self, rows: pl.DataFrame, has_quotes: bool, is_last: bool = False) -> pl.DataFrame:
+    def _number(
+        self, rows: pl.DataFrame, has_newlines: bool, is_last: bool = False
+    ) -> pl.DataFrame:
         """The rows with their lines, and the records set aside before the last of them.
 
         Args:
             rows: a batch.
-            has_quotes: there are quotes, so a record may span lines.
+            has_newlines: a cell holds a line break.
             is_last: take all the records set aside.
         """
         broken = np.array([row.number for row in self._invalid], dtype=np.int64)
@@ -267,8 +286,8 @@ class _Records:
         is_broken = np.isin(numbers, broken)
         taken, self._invalid = self._invalid[: is_broken.sum()], self._invalid[is_broken.sum() :]
         inside = np.zeros(len(numbers), dtype=np.int64)
-        if has_quotes:
-            inside[is_broken] = [len(re.findall(_NEWLINE, row.text)) for row in taken]
+        inside[is_broken] = [len(re.findall(_NEWLINE, row.text)) for row in taken]
+        if has_newlines:
             inside[~is_broken] = _newlines_inside(rows)
         lines = numbers + self._newlines + np.cumsum(inside) - inside
         self._newlines += int(inside.sum())
@@ -315,6 +334,12 @@ class _Records:
 def _what_is_wrong(row: pa.csv.InvalidRow) -> str:
     cells = "1 cell" if row.actual_columns == 1 else f"{row.actual_columns} cells"
     return f"{cells} where the header has {row.expected_columns}"
+
+
+def _has_newlines(batch: pa.RecordBatch) -> bool:
+    """Whether any cell holds a line break."""
+    letters = (np.frombuffer(cells.buffers()[2] or b"", np.uint8) for cells in batch.columns)
+    return any((letter == byte).any() for letter in letters for byte in b"\r\n")
 
 
 def _newlines_inside(rows: pl.DataFrame) -> np.ndarray:

@@ -134,12 +134,18 @@ def _ask(
     secrets: Secrets,
     validators: Validators,
 ) -> Iterator[Piece]:
+    urls = list(_urls(http, days))
     with client:
-        for url in _urls(http, days):
+        for url in urls:
             if http.pagination:
                 yield from _all_pages(client, Pages(name, source, url, secrets.public))
             else:
                 yield from _one_page(source, client, url, secrets, validators)
+    if http.pagination:
+        return
+    # A window moves on: what is not asked for any more need not be remembered.
+    for key in set(validators) - {str(secrets.public(url)) for url in urls}:
+        del validators[key]
 
 
 def _all_pages(client: Client, pages: Pages) -> Iterator[Piece]:

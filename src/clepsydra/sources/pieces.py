@@ -69,7 +69,7 @@ def check_columns(where: str, source: SourceConfig, columns: list[str]) -> None:
         columns: those that the file has.
 
     Raises:
-        SourceError: a column is missing, or has a name that is kept for where a row stood.
+        SourceError: a column is missing, or has a name that is kept.
 
     Examples:
         >>> load = SourceConfig(role="target", path="a.csv", name="x", time="day", value="mw")
@@ -85,6 +85,5 @@ def check_columns(where: str, source: SourceConfig, columns: list[str]) -> None:
         )
     if kept := [name for name in OWN if name in columns]:
         raise SourceError(
-            f"{where} has a column {', '.join(map(repr, kept))}, a name that is kept for where a "
-            f"row stood; rename it"
+            f"{where} has a column {', '.join(map(repr, kept))}, a name that is kept; rename it"
         )

@@ -26,14 +26,12 @@ import sqlalchemy as sa
 
 from clepsydra.config import SourceConfig, SqlConfig
 from clepsydra.errors import SourceError
+from clepsydra.row_columns import WATERMARK
 from clepsydra.sources import watermarks
 from clepsydra.sources.databases import find_table, reading
 from clepsydra.sources.pieces import check_columns, text_batch
 
-__all__ = ["WATERMARK", "next_after", "read_rows"]
-
-# Column beside the source's own: the encoded watermark of each row, null where the row has none.
-WATERMARK = "_watermark"
+__all__ = ["next_after", "read_rows"]
 
 # Names in the SQL that this module writes.
 _QUERY, _LOWEST = "clepsydra_query", "clepsydra_lowest"
@@ -300,8 +298,6 @@ def _columns(where: str, source: SourceConfig, result: sa.CursorResult[Any]) -> 
         raise SourceError(
             f"{where} gives more than one column {', '.join(map(repr, twice))}: rename them with AS"
         )
-    if WATERMARK in columns:
-        raise SourceError(f"{where} has a column '{WATERMARK}', a name that is kept; rename it")
     check_columns(where, source, columns)
     return columns
 

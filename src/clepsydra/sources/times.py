@@ -8,11 +8,11 @@ import pandas as pd
 import polars as pl
 
 from clepsydra.config import Part, SourceConfig
+from clepsydra.distinct import ByText
 from clepsydra.row_columns import INSTANT, LOCAL
 
-__all__ = ["parse_times"]
+__all__ = ["TimeReader"]
 
-_KEY = "_time_text"
 _BETWEEN = "\x1f"
 # A time of day and its distance from UTC, such as Z, +02, -0330.
 _OFFSET = r"[T ].*[Z+-]"
@@ -33,37 +33,48 @@ _RANGES: dict[Part, tuple[int, int]] = {
 }
 
 
-def parse_times(
-    frame: pl.DataFrame,
-    source: SourceConfig,
-    meanings: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
-) -> pl.DataFrame:
-    """Read the time of every row. Each different text is read once, however many rows share it.
+class TimeReader:
+    """Reads the time of every row. Each different text is read once, however many rows share it.
 
     Args:
-        frame: `[N, columns]` strings.
         source: its `time` is a column, several to be joined, or a column for each part.
-        meanings: adds columns to a table of all different times, for the rows to have them too.
-
-    Returns:
-        The frame with `_local` (naive time on the source's clock) and `_instant` (naive UTC, of
-        texts that carry an offset or `Z` only); null where there is none.
+        meanings: adds columns to a table of different times, for the rows to have them too.
 
     Examples:
         >>> load = SourceConfig(
         ...     role="target", path="x", name="load", time="at", value="mw", timezone="Europe/Paris"
         ... )
         >>> rows = pl.DataFrame({"at": ["2024-07-01 12:00", "2024-07-01T12:00Z", "soon"]})
-        >>> parse_times(rows, load)["_local"].dt.hour().to_list()
+        >>> TimeReader(load)(rows)["_local"].dt.hour().to_list()
         [12, 14, None]
     """
-    keyed = frame.with_columns(_time_text(source).alias(_KEY))
-    texts = _different(keyed[_KEY])
-    times = _read(pd.Series(_bare(texts, source).to_list(), dtype=object), source)
-    table = pl.DataFrame({_KEY: texts, LOCAL: times[LOCAL], INSTANT: times[INSTANT]})
-    if meanings is not None:
-        table = meanings(table)
-    return keyed.join(table, on=_KEY, how="left", maintain_order="left").drop(_KEY)
+
+    def __init__(
+        self,
+        source: SourceConfig,
+        meanings: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
+    ):
+        self._source = source
+        self._meanings = meanings
+        self._times = ByText(self._read)
+
+    def __call__(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Read the times of some rows.
+
+        Args:
+            frame: `[N, columns]` strings.
+
+        Returns:
+            The frame with `_local` (naive time on the source's clock) and `_instant` (naive UTC,
+            of texts that carry an offset or `Z` only); null where there is none.
+        """
+        texts = frame.select(_time_text(self._source)).to_series()
+        return frame.with_columns(self._times(texts))
+
+    def _read(self, texts: pl.Series) -> pl.DataFrame:
+        bare = pd.Series(_bare(texts, self._source).to_list(), dtype=object)
+        times = pl.DataFrame(_read(bare, self._source))
+        return times if self._meanings is None else self._meanings(times)
 
 
 def _time_text(source: SourceConfig) -> pl.Expr:
@@ -73,15 +84,8 @@ def _time_text(source: SourceConfig) -> pl.Expr:
     return pl.concat_str([pl.col(name) for name in source.time_columns], separator=between)
 
 
-def _different(cells: pl.Series) -> pl.Series:
-    """The different values. Cells that repeat the one before are passed over quickly."""
-    heads = cells.filter((cells != cells.shift()).fill_null(True))
-    return heads.unique()
-
-
 def _bare(texts: pl.Series, source: SourceConfig) -> pl.Series:
     """The part of the texts that is a time."""
-    texts = texts.cast(pl.String)
     if source.interval:
         texts = texts.str.split_exact(source.interval, 1).struct.field("field_0")
     return texts if isinstance(source.time, dict) else texts.str.strip_chars()
@@ -90,6 +94,9 @@ def _bare(texts: pl.Series, source: SourceConfig) -> pl.Series:
 def _read(texts: pd.Series, source: SourceConfig) -> dict[str, pl.Series]:
     naive, aware = _read_texts(texts, source)
     naive = naive.where(naive.between(_FIRST, _LAST))
+    if not aware.notna().any():
+        never = pl.Series(INSTANT, [None], pl.Datetime("ns")).new_from_index(0, len(texts))
+        return {LOCAL: pl.Series(LOCAL, naive.to_numpy("datetime64[ns]")), INSTANT: never}
     aware = aware.where(aware.between(_FIRST.tz_localize("UTC"), _LAST.tz_localize("UTC")))
     local = aware.dt.tz_convert(source.timezone).dt.tz_localize(None)
     return {
@@ -114,6 +121,8 @@ def _read_texts(texts: pd.Series, source: SourceConfig) -> tuple[pd.Series, pd.S
     # Apart from each other: pandas gives the offset of a text to those after it that have none.
     style = style or "ISO8601"
     naive = pd.to_datetime(texts.where(~has_offset), format=style, errors="coerce")
+    if not has_offset.any():
+        return naive, never
     aware = pd.to_datetime(texts.where(has_offset), format=style, errors="coerce", utc=True)
     return naive, aware.astype("datetime64[ns, UTC]")
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import pandas as pd
 import polars as pl
 
@@ -17,7 +18,7 @@ from clepsydra.pipelines.clean.numbers import number_faults, with_number
 from clepsydra.row_columns import INSTANT, LOCAL, OWN, PROBLEM, ROW
 from clepsydra.series_ids import UNIQUE_ID, id_expression
 from clepsydra.sources.pieces import IGNORED
-from clepsydra.sources.times import parse_times
+from clepsydra.sources.times import TimeReader
 from clepsydra.timegrid import utc_candidates
 
 __all__ = [
@@ -25,10 +26,12 @@ __all__ = [
     "parse_attributes",
     "parse_covariate",
     "parse_target",
+    "time_reader",
 ]
 
 _IS_BLANK, _HAS_NO_ID, _UNIQUE = "_is_blank", "_has_no_id", "_unique"
 _BLANK = "blank line"
+_SECOND = 1_000_000_000
 _DUPLICATE = {"first": "duplicate of an earlier row", "last": "replaced by a later row"}
 
 
@@ -56,6 +59,7 @@ def parse_target(
     end: pd.Timestamp | None = None,
     columns: Iterable[str] | None = None,
     steps: pd.DatetimeIndex | None = None,
+    times: TimeReader | None = None,
 ) -> Parsed:
     """Typed observations of the target source.
 
@@ -67,6 +71,7 @@ def parse_target(
             given.
         columns: of a wide table, the series to take; all if not given.
         steps: of a table with a row a series, the time of each column.
+        times: what `time_reader` gives, for many batches to share; made anew if not given.
 
     Returns:
         `rows` with `unique_id`, `ds` (naive UTC, not yet on the grid) and `y` (missing where the
@@ -76,7 +81,7 @@ def parse_target(
         check_has_values(name, source, raw.columns)
     cells = long_cells(source, raw, columns, steps)
     ledger = Ledger(name, cells)
-    rows = _start(source, cells, **_target_columns(source))
+    rows = _start(source, cells, times, **_target_columns(source))
     rows = _coded(rows)
     ledger.open(rows)
     rows = _without_broken(ledger, rows)
@@ -109,7 +114,7 @@ def parse_target(
         kept = ledger.split(rows, {"no value": pl.col("y").is_null()}, excluded=True)
         rows = rows.select(UNIQUE_ID, "ds", "y")
     if shares:
-        rows = rows.sort(UNIQUE_ID, "ds", maintain_order=True)
+        rows = _in_order(rows)
     account, quarantine = ledger.close(kept)
     return Parsed(rows, account, quarantine, ids)
 
@@ -127,6 +132,7 @@ def parse_covariate(name: str, source: SourceConfig, raw: pl.DataFrame) -> Parse
     rows = _start(
         source,
         cells,
+        None,
         **{f"_cell_{number}": pl.col(name).cast(pl.String) for number, name in columns.items()},
     )
     rows = _coded(rows)
@@ -160,7 +166,7 @@ def parse_attributes(name: str, source: SourceConfig, raw: pl.DataFrame) -> Pars
     cells = raw.with_row_index(ROW)
     ledger = Ledger(name, cells)
     keys = [pl.col(key) for key in source.join_on.values()]
-    rows = _start(source, cells, _has_no_key=pl.any_horizontal(key == "" for key in keys))
+    rows = _start(source, cells, None, _has_no_key=pl.any_horizontal(key == "" for key in keys))
     ledger.open(rows)
     rows = _without_broken(ledger, rows)
     rows = ledger.split(rows, {"no key": pl.col("_has_no_key")}, excluded=False)
@@ -197,7 +203,9 @@ def _target_columns(source: SourceConfig) -> dict[str, pl.Expr]:
     return columns
 
 
-def _start(source: SourceConfig, cells: pl.DataFrame, **columns: pl.Expr) -> pl.DataFrame:
+def _start(
+    source: SourceConfig, cells: pl.DataFrame, times: TimeReader | None, **columns: pl.Expr
+) -> pl.DataFrame:
     """Of each row its number, series and time, what is wrong with it as a whole, and the columns.
 
     The others stay behind, so that no name of theirs is taken for one that is given here.
@@ -217,11 +225,16 @@ def _start(source: SourceConfig, cells: pl.DataFrame, **columns: pl.Expr) -> pl.
     )
     if not source.time_columns:
         return rows
-    times = parse_times(cells.select(source.time_columns), source, partial(_meanings, source))
-    return rows.with_columns(times.drop(source.time_columns))
+    timed = (times or time_reader(source))(cells.select(source.time_columns))
+    return rows.with_columns(timed.drop(source.time_columns))
 
 
 _MEANINGS = ("_earlier", "_later", "_shifted", "_ambiguous")
+
+
+def time_reader(source: SourceConfig) -> TimeReader:
+    """Reads the times of rows, and what they can mean in UTC."""
+    return TimeReader(source, partial(_meanings, source))
 
 
 def _meanings(source: SourceConfig, times: pl.DataFrame) -> pl.DataFrame:
@@ -325,9 +338,24 @@ def _without_duplicates(ledger: Ledger, source: SourceConfig, rows: pl.DataFrame
         pl.col("ds") < pl.col("ds").shift()
     )
     ledger.count(rows.filter(out_of_order), "rows out of order")
-    rows = rows.sort(UNIQUE_ID, "ds", maintain_order=True)
+    rows = _in_order(rows)
     neighbour = 1 if source.duplicates == "first" else -1
     same = pl.all_horizontal(
         (pl.col(c) == pl.col(c).shift(neighbour)).fill_null(False) for c in (UNIQUE_ID, "ds")
     )
     return ledger.split(rows, {_DUPLICATE[source.duplicates]: same}, excluded=False)
+
+
+def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows in order of series and time; those that share both stay in the order they had."""
+    if rows.is_empty() or rows["ds"].null_count():
+        return rows.sort(UNIQUE_ID, "ds", maintain_order=True)
+    ds = rows["ds"].to_physical().to_numpy()
+    unit = _SECOND if (ds % _SECOND == 0).all() else 1
+    first = int(ds.min())
+    span = (int(ds.max()) - first) // unit + 1
+    codes = rows[UNIQUE_ID].to_physical().to_numpy().astype(np.int64)
+    if span * int(codes.max() + 1) >= 1 << 63:
+        return rows.sort(UNIQUE_ID, "ds", maintain_order=True)
+    # One number sorts twice as fast as two columns.
+    return rows.sort(pl.Series(codes * span + (ds - first) // unit), maintain_order=True)

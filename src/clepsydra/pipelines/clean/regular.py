@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -50,6 +51,8 @@ def to_grid(
 
 
 def _snap(ds: pl.Series, task: TaskConfig) -> pl.Series:
+    if shorter_than_a_day(task.freq):
+        return pl.Series("ds", snap(pd.Series(ds.to_numpy()), task.freq, task.timezone).to_numpy())
     unique = ds.unique().sort()
     steps = snap(pd.Series(unique.to_numpy()), task.freq, task.timezone)
     return ds.replace_strict(
@@ -81,17 +84,17 @@ class Regular:
     is_outlier: np.ndarray
     observed_y: np.ndarray
 
-    @property
+    @cached_property
     def ends(self) -> np.ndarray:
         """`[S]` positions after the last steps."""
         return series_ends(self.y, self.starts)
 
-    @property
+    @cached_property
     def series(self) -> np.ndarray:
         """`[T]` number of the series of each step."""
         return np.repeat(np.arange(len(self.ids)), self.ends - self.starts)
 
-    @property
+    @cached_property
     def places(self) -> np.ndarray:
         """`[T]` position in `steps` of each step."""
         shift = self.first - self.starts

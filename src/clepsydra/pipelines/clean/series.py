@@ -92,30 +92,27 @@ def series_table(
 
 def _observed(regular: Regular, task: TaskConfig) -> pl.DataFrame:
     """Of every series its first and last time, and how its observations are."""
-    series = regular.series
-    there = ~np.isnan(regular.observed_y)
-    values = pl.DataFrame(
+    y, starts = regular.observed_y, regular.starts
+    is_seen = ~np.isnan(y)
+    lengths = regular.ends - starts
+    number = np.add.reduceat(is_seen, starts, dtype=np.int64)
+    has_zeros = (number < lengths) & (task.fill == "zero")
+    # Where steps without a row are zeros, a series is silent since its last other value.
+    is_loud = is_seen & (y != 0) if task.fill == "zero" else is_seen
+    first = np.minimum.reduceat(np.where(is_seen, regular.places, len(regular.steps)), starts)
+    last = np.maximum.reduceat(np.where(is_loud, regular.places, -1), starts)
+    ds = regular.steps.to_numpy("datetime64[ns]")
+    return pl.DataFrame(
         {
-            "number": series[there],
-            "ds": regular.steps.to_numpy("datetime64[ns]")[regular.places[there]],
-            "y": regular.observed_y[there],
+            UNIQUE_ID: regular.ids,
+            "n_observations": number,
+            "first_ds": ds[first],
+            "last_ds": ds[np.where(last < 0, first, last)],
+            "length": lengths,
+            "is_constant": (np.fmin.reduceat(y, starts) == np.fmax.reduceat(y, starts))
+            & ~has_zeros,
         }
     )
-    # Where steps without a row are zeros, a series is silent since its last other value.
-    seen = pl.col("y") != 0 if task.fill == "zero" else pl.lit(True)
-    lengths = regular.ends - regular.starts
-    stats = values.group_by("number").agg(
-        n_observations=pl.len(),
-        first_ds=pl.col("ds").min(),
-        last_ds=pl.coalesce(pl.col("ds").filter(seen).max(), pl.col("ds").min()),
-        is_flat=pl.col("y").min() == pl.col("y").max(),
-    )
-    numbered = pl.DataFrame(
-        {UNIQUE_ID: regular.ids, "number": np.arange(len(lengths)), "length": lengths}
-    )
-    joined = numbered.join(stats, on="number", how="left", maintain_order="left")
-    has_zeros = pl.lit(task.fill == "zero") & (pl.col("n_observations") < pl.col("length"))
-    return joined.with_columns(is_constant=pl.col("is_flat") & ~has_zeros).drop("number", "is_flat")
 
 
 def account_of_panel(

@@ -27,7 +27,7 @@ from clepsydra.errors import ConfigError, SourceError
 from clepsydra.layouts import row_steps, value_columns
 from clepsydra.pipelines.clean.events import EVENT_SCHEMA, series_events
 from clepsydra.pipelines.clean.ledger import ACCOUNT_SCHEMA, QUARANTINE_SCHEMA
-from clepsydra.pipelines.clean.parsing import Parsed, parse_target
+from clepsydra.pipelines.clean.parsing import Parsed, parse_target, time_reader
 from clepsydra.pipelines.clean.regular import Regular, fill_covariate, regularize, to_grid
 from clepsydra.pipelines.clean.series import account_of_panel, empty_series, series_table
 from clepsydra.series_ids import UNIQUE_ID, key_of, make_hasher
@@ -154,13 +154,13 @@ def _batches(
             if chosen:
                 yield parse_target(name, source, whole, end, chosen)
         return
-    rehash = make_hasher(source)
+    rehash, times = make_hasher(source), time_reader(source)
     for hashes in _cut(shard, rows // n_shards):
         part = raw.read(as_of, hashes, key=key_of(source), rehash=rehash)
         if part.is_empty():
             continue
         steps = row_steps(source, context.task, part.columns)
-        yield parse_target(name, source, part, end, steps=steps)
+        yield parse_target(name, source, part, end, steps=steps, times=times)
 
 
 def _cut(shard: tuple[int, int], rows: int) -> Iterator[tuple[int, int]]:
@@ -211,7 +211,7 @@ class _Context:
     def panel_schema(self) -> pa.Schema:
         """Types of the panel's columns."""
         fields: list[tuple[str, pa.DataType]] = [
-            (UNIQUE_ID, pa.string()),
+            (UNIQUE_ID, pa.dictionary(pa.int32(), pa.string())),
             ("ds", pa.timestamp("ns")),
             ("y", pa.float64()),
             ("is_imputed", pa.bool_()),

@@ -18,11 +18,10 @@ from clepsydra.datasets.raw_store import Feed, RawStore
 from clepsydra.datasets.spool import Batches
 from clepsydra.errors import ConfigError, SourceError
 from clepsydra.layouts import row_steps
-from clepsydra.row_columns import FILE, INSTANT, LOCAL
+from clepsydra.row_columns import FILE, INSTANT, LOCAL, WATERMARK
 from clepsydra.series_ids import key_of, make_hasher
 from clepsydra.sources.reader import Reading, read_source
-from clepsydra.sources.sql import WATERMARK
-from clepsydra.sources.times import parse_times
+from clepsydra.sources.times import TimeReader
 from clepsydra.timegrid import to_wall
 
 __all__ = ["collect_source", "collect_target", "report_drift"]
@@ -205,8 +204,9 @@ class _Dated:
         rows = dated = 0
         first = self.first
         span = self.reading.span()
+        with_times = TimeReader(self.source)
         for batch in self.reading.batches():
-            timed = parse_times(_with_codes(batch, self.source), self.source).drop(INSTANT)
+            timed = with_times(_with_codes(batch, self.source)).drop(INSTANT)
             if span:
                 timed = timed.filter(pl.col(LOCAL).is_null() | _DAY_OF_ROW.is_between(*span))
             known = timed.filter(self._is_known())
@@ -256,11 +256,12 @@ def _day_after_last(
         )
     last: dt.datetime | None = None
     reading = read_source(name, source, dt.date.max, None, path, credentials, {})
+    with_times = TimeReader(source)
     for batch in reading.batches():
         steps = row_steps(source, task, batch.columns)
         if steps is not None:
             return to_wall(pd.Series(steps[-1:]), source.timezone)[0].date() + dt.timedelta(days=1)
-        latest = parse_times(batch, source)[LOCAL].max()
+        latest = with_times(batch)[LOCAL].max()
         if isinstance(latest, dt.datetime):
             last = max(last or latest, latest)
     if last is None:

@@ -1,0 +1,58 @@
+"""Each different text is worked on once, whatever polars does with its codes in between."""
+
+from __future__ import annotations
+
+import gc
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clepsydra import distinct
+from clepsydra.distinct import ByText
+
+cells = st.lists(st.sampled_from(["", "a", "b", "é", "NA", "2013-07-01", "x" * 40]), max_size=12)
+
+
+class Counted:
+    """Makes a table of texts, and keeps what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, texts: pl.Series) -> pl.DataFrame:
+        self.asked += texts.to_list()
+        return pl.DataFrame({"text": texts, "length": texts.str.len_chars()})
+
+
+@settings(max_examples=40)
+@given(batches=st.lists(st.tuples(cells, st.booleans()), min_size=1, max_size=6))
+def test_every_cell_gets_the_row_of_its_text_and_no_text_is_asked_for_twice(
+    batches: list[tuple[list[str], bool]],
+) -> None:
+    make = Counted()
+    table = ByText(make)
+    for texts, is_coded in batches:
+        column = pl.Series(texts, dtype=pl.Categorical if is_coded else pl.String)
+        found = table(column)
+        assert found["text"].to_list() == texts
+        assert found["length"].to_list() == [len(text) for text in texts]
+        del column
+        # With the last column that has them, polars forgets its codes, and gives them anew.
+        gc.collect()
+        pl.Series(["other", *reversed(texts)], dtype=pl.Categorical)
+    assert len(make.asked) == len(set(make.asked))
+
+
+def test_a_missing_cell_is_an_empty_text() -> None:
+    assert ByText(Counted())(pl.Series([None, "a"], dtype=pl.String))["text"].to_list() == ["", "a"]
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distinct, "_MOST_TEXTS", 2)
+    make = Counted()
+    table = ByText(make)
+    for texts in (["a", "b", "c"], ["c", "d"], ["d", "e"]):
+        assert table(pl.Series(texts))["text"].to_list() == texts
+    assert sorted(make.asked) == ["a", "b", "c", "c", "d", "e"]
