@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ _BY_SERIES_AND_DAY = (pl.col(HASH).cast(pl.Int64) * (1 << 22)) + (
 )
 
 _GROUP_ROWS = 16_384
+_WRITERS = 2
 _WORKSPACE = ".partial"
 # The content of a day that has no rows any more.
 _EMPTY = "empty"
@@ -66,13 +68,16 @@ class SnapshotWriter:
             batches = (self._prepared(batch) for batch in self._feed.batches)
             # Of a part of a day, all rows must be there to say which they replace.
             arrivals = Arrivals(folder, batches, early=self._feed.identity is None)
-            with ThreadPoolExecutor(1) as pool:
-                writing: Future[list[dict[str, Any]]] | None = None
+            # What the rows of a part are merged with is common to all groups.
+            writers = _WRITERS if self._feed.identity is None else 1
+            with ThreadPoolExecutor(writers) as pool:
+                writing: deque[Future[list[dict[str, Any]]]] = deque()
                 for rows in arrivals:
-                    if writing:
-                        entries += writing.result()
-                    writing = pool.submit(self._write_group, rows, folder)
-                entries += writing.result() if writing else []
+                    if len(writing) == writers:
+                        entries += writing.popleft().result()
+                    writing.append(pool.submit(self._write_group, rows, folder))
+                for written in writing:
+                    entries += written.result()
             entries = self._with_late_rows(entries, arrivals.late, folder)
             entries += self._moved(arrivals.days, folder)
             if self._feed.is_whole and "" in self._before and None not in arrivals.days:

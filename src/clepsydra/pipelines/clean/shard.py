@@ -37,7 +37,7 @@ from clepsydra.timegrid import add_span, grid, period_start
 __all__ = ["clean_shard"]
 
 # Raw rows of a shard that are worked on at a time: what bounds the memory of cleaning.
-_BATCH_ROWS = 500_000
+_BATCH_ROWS = 700_000
 
 
 def clean_shard(
