@@ -52,6 +52,14 @@ def test_days_of_one_shape_have_no_drift(tmp_path: Path) -> None:
     assert changes(store_of_days(tmp_path, *days)) == []
 
 
+def test_rows_whose_time_is_not_readable_are_no_drift(tmp_path: Path) -> None:
+    undated = day_of(0, at="soon").with_columns(pl.lit(None, pl.Datetime("ns")).alias("_local"))
+    days = [pl.concat([day_of(number, at="2024-01-01"), undated]) for number in range(2)]
+    store = store_of_days(tmp_path, *days)
+    assert "" in set(store.load().manifest["day"])
+    assert changes(store) == []
+
+
 def test_every_kind_of_drift_is_found_on_its_day(tmp_path: Path) -> None:
     days = [
         day_of(0, unit="MW"),
