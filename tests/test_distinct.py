@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 
 import polars as pl
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,13 +27,13 @@ class Counted:
         return pl.DataFrame({"text": texts, "length": texts.str.len_chars()})
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(batches=st.lists(st.tuples(cells, st.booleans()), min_size=1, max_size=6))
-def test_every_cell_gets_the_row_of_its_text_and_no_text_is_asked_for_twice(
+def test_every_cell_gets_the_row_of_its_text_and_no_coded_text_is_asked_for_twice(
     batches: list[tuple[list[str], bool]],
 ) -> None:
-    make = Counted()
-    table = ByText(make)
+    coded, plain = Counted(), Counted()
+    table = ByText(lambda texts: (coded if is_coded else plain)(texts))
     for texts, is_coded in batches:
         column = pl.Series(texts, dtype=pl.Categorical if is_coded else pl.String)
         found = table(column)
@@ -42,17 +43,31 @@ def test_every_cell_gets_the_row_of_its_text_and_no_text_is_asked_for_twice(
         # With the last column that has them, polars forgets its codes, and gives them anew.
         gc.collect()
         pl.Series(["other", *reversed(texts)], dtype=pl.Categorical)
-    assert len(make.asked) == len(set(make.asked))
+    assert len(coded.asked) == len(set(coded.asked))
+    assert len(plain.asked) == sum(len(set(texts)) for texts, is_coded in batches if not is_coded)
 
 
 def test_a_missing_cell_is_an_empty_text() -> None:
-    assert ByText(Counted())(pl.Series([None, "a"], dtype=pl.String))["text"].to_list() == ["", "a"]
+    for kind in (pl.String, pl.Categorical):
+        found = ByText(Counted())(pl.Series([None, "a"], dtype=kind))
+        assert found["text"].to_list() == ["", "a"]
 
 
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_remembered_of_coded_texts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distinct, "_MOST_TEXTS", 2)
     make = Counted()
     table = ByText(make)
     for texts in (["a", "b", "c"], ["c", "d"], ["d", "e"]):
-        assert table(pl.Series(texts))["text"].to_list() == texts
+        assert table(pl.Series(texts, dtype=pl.Categorical))["text"].to_list() == texts
     assert sorted(make.asked) == ["a", "b", "c", "c", "d", "e"]
+
+
+def test_nothing_is_remembered_of_texts_that_are_not_coded() -> None:
+    held = psutil.Process().memory_info
+    table = ByText(lambda texts: pl.DataFrame({"length": texts.str.len_chars()}))
+    column = pl.Series([f"{number:040d}" for number in range(100_000)])
+    table(column)
+    before = held().rss
+    for batch in range(30):
+        table(column + str(batch))
+    assert held().rss - before < 150_000_000

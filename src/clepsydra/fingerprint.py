@@ -42,7 +42,7 @@ def fingerprint_texts(frame: pl.DataFrame) -> str:
     digest = hashlib.sha256("\n".join(frame.columns).encode())
     for name in frame.columns:
         cells = frame[name].cast(pl.String)
-        digest.update(cells.str.len_bytes().fill_null(0).to_numpy().astype("<u4").tobytes())
+        digest.update(cells.str.len_bytes().fill_null(0).to_numpy().astype("<i8").tobytes())
         column = cells.to_arrow(compat_level=pl.CompatLevel.oldest())
         _, offsets, letters = column.buffers()
         if letters is not None:

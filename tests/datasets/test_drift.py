@@ -109,10 +109,13 @@ def test_the_policy_decides_about_the_newest_snapshot(
     assert table["kind"].tolist() == ["column added"]
 
 
+@pytest.mark.parametrize("is_undated", [False, True])
 def test_old_drift_is_listed_but_no_longer_said(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, is_undated: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = store_of_days(tmp_path, day_of(0), day_of(1, zone="FR"), day_of(2, zone="FR"))
+    undated = day_of(3, zone="FR").with_columns(pl.lit(None, pl.Datetime("ns")).alias("_local"))
+    days = [day_of(0), day_of(1, zone="FR"), day_of(2, zone="FR")]
+    store = store_of_days(tmp_path, *days[: 2 if is_undated else 3], *[undated] * is_undated)
     sources = SourcesConfig(root={"load": make_source(on_drift="error")})
     assert len(report_drift(sources, store.load())) == 1
     assert caplog.text == ""

@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import itertools
 import json
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,8 +22,10 @@ from kedro.io import DataCatalog
 from polars.testing import assert_frame_equal
 
 from clepsydra.datasets import arrivals, raw_files
+from clepsydra.datasets.raw_files import SnapshotWriter
 from clepsydra.datasets.raw_store import Feed, RawStore, RawStoreDataset
 from clepsydra.errors import SourceError
+from clepsydra.fingerprint import fingerprint_texts
 from clepsydra.row_columns import DAY, HASH, LOCAL
 from clepsydra.series_ids import key_of, make_hasher
 from clepsydra.sharding import hash_range, series_hash
@@ -830,3 +833,55 @@ def test_a_store_that_has_no_manifest_has_no_rows(tmp_path: Path) -> None:
     empty = RawStore(tmp_path, RawStoreDataset(str(tmp_path)).load().manifest)
     assert isinstance(empty.manifest, pd.DataFrame)
     assert empty.read(JULY[0], hashes=(0, 5)).is_empty()
+
+
+def test_writers_that_end_in_another_order_write_the_same_store(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    (one, _), (many, _) = (new_store(tmp_path_factory) for _ in range(2))
+    days = [[("a", day, "1"), ("b", day, "2")] for day in JULY[:6]]
+    write, second_is_over = SnapshotWriter._write_group, threading.Event()
+
+    def first_last(self: SnapshotWriter, rows: pl.DataFrame, folder: Path) -> list[dict[str, Any]]:
+        is_first = rows[DAY].min() == JULY[0]
+        if is_first:
+            assert second_is_over.wait(10)
+        entries = write(self, rows, folder)
+        second_is_over.set()
+        return entries
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arrivals, "_FILE_ROWS", 2)
+        patch.setattr(raw_files, "_WRITERS", 1)
+        one.save(feed_of(*days))
+        patch.setattr(raw_files, "_WRITERS", 2)
+        patch.setattr(SnapshotWriter, "_write_group", first_last)
+        many.save(feed_of(*days))
+    assert len(one.load().manifest) == 6
+    pd.testing.assert_frame_equal(many.load().manifest, one.load().manifest)
+
+
+def test_a_writer_that_fails_fails_the_run(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, _ = new_store(tmp_path_factory)
+    write = SnapshotWriter._write_group
+
+    def failing(self: SnapshotWriter, rows: pl.DataFrame, folder: Path) -> list[dict[str, Any]]:
+        if rows[DAY].min() == JULY[1]:
+            raise OSError("no space left on device")
+        return write(self, rows, folder)
+
+    monkeypatch.setattr(arrivals, "_FILE_ROWS", 1)
+    monkeypatch.setattr(SnapshotWriter, "_write_group", failing)
+    with pytest.raises(OSError, match="no space"):
+        store.save(feed_of(*([("a", day, "1")] for day in JULY[:5])))
+    assert store.load().manifest.empty
+
+
+def test_the_content_of_a_day_is_told_by_the_same_hash_as_ever() -> None:
+    rows = pl.DataFrame({"a": ["x", "", "éé"], "b": ["1", "1", "2"]})
+    assert (
+        fingerprint_texts(rows)
+        == "cb622a844df374537b32ff31166ce2b5eb60454f83b356275aa1ffb9befdeaf1"
+    )

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 from tables import (
     IDS,
     JUNK,
@@ -28,6 +29,7 @@ from tables import (
 
 from clepsydra.errors import ClepsydraError, SourceError
 from clepsydra.layouts import row_steps
+from clepsydra.pipelines.clean import parsing
 from clepsydra.pipelines.clean.parsing import (
     parse_attributes,
     parse_covariate,
@@ -767,3 +769,27 @@ def test_any_table_of_attributes_is_accounted_for(rows: list[Row]) -> None:
         if row["code"] and row["zone"]:
             expected.setdefault(f"{row['code']}-{row['zone']}", row["name"])
     assert dict(parsed.rows.select("join_key", "title").rows()) == expected
+
+
+@settings(max_examples=100)
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from("abc"),
+            st.datetimes(dt.datetime(1680, 1, 1), dt.datetime(2260, 1, 1))
+            | st.integers(0, 5).map(lambda hour: dt.datetime(2024, 1, 1, hour)),
+        ),
+        max_size=20,
+    ),
+    is_whole=st.booleans(),
+)
+def test_rows_are_put_in_order_however_far_apart_they_are(
+    rows: list[tuple[str, dt.datetime]], is_whole: bool
+) -> None:
+    times = [at.replace(microsecond=0) if is_whole else at for _, at in rows]
+    table = pl.DataFrame(
+        {"unique_id": [name for name, _ in rows], "ds": times, "number": range(len(rows))},
+        {"unique_id": pl.Enum(["c", "a", "b"]), "ds": pl.Datetime("ns"), "number": pl.Int64},
+    )
+    expected = table.sort("unique_id", "ds", maintain_order=True)
+    assert_frame_equal(parsing._in_order(table), expected)

@@ -27,11 +27,11 @@ def schema_drift(source: str, manifest: pd.DataFrame) -> pd.DataFrame:
         `is_newest`: the newest collection brought it.
     """
     manifest = manifest[manifest["path"] != ""]
+    newest = manifest["seen_on"].iloc[-1] if len(manifest) else None
     is_dated = manifest["day"] != ""
     if is_dated.any():
         # Rows whose time is not readable are odd by themselves.
         manifest = manifest[is_dated]
-    newest = manifest["seen_on"].iloc[-1] if len(manifest) else None
     changes: list[dict[str, Any]] = []
     columns: dict[str, str] | None = None
     step: float | None = None

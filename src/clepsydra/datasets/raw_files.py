@@ -68,7 +68,7 @@ class SnapshotWriter:
             batches = (self._prepared(batch) for batch in self._feed.batches)
             # Of a part of a day, all rows must be there to say which they replace.
             arrivals = Arrivals(folder, batches, early=self._feed.identity is None)
-            # What the rows of a part are merged with is common to all groups.
+            # What the rows of a part are merged with, and the hasher, are common to all groups.
             writers = _WRITERS if self._feed.identity is None else 1
             with ThreadPoolExecutor(writers) as pool:
                 writing: deque[Future[list[dict[str, Any]]]] = deque()

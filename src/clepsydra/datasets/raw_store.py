@@ -136,10 +136,10 @@ class RawStore:
             if chosen["rows"].sum() < entry["file_rows"]:
                 rows = rows.filter(is_of({day_of(day) for day in chosen["day"]}))
             if rehash is not None and entry["key"] != key:
-                rows = rehash(rows.collect()).lazy()
-            if hashes != ALL:
-                rows = rows.filter(pl.col(HASH).is_between(*hashes, closed="left"))
-            frames.append(rows)
+                # At once: a file that is hashed again is in memory as a whole.
+                frames.append(_in_part(rehash(rows.collect()).lazy(), hashes).collect().lazy())
+            else:
+                frames.append(_in_part(rows, hashes))
         if not frames:
             return pl.DataFrame()
         whole = pl.concat(pl.collect_all(frames), how="diagonal_relaxed")
@@ -227,3 +227,9 @@ class RawStoreDataset(AbstractDataset[Feed, RawStore]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": os.fspath(self._root)}
+
+
+def _in_part(rows: pl.LazyFrame, hashes: tuple[int, int]) -> pl.LazyFrame:
+    if hashes == ALL:
+        return rows
+    return rows.filter(pl.col(HASH).is_between(*hashes, closed="left"))

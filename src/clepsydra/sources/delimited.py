@@ -151,8 +151,10 @@ def _unique_names(where: str, cells: list[str]) -> list[str]:
     return names
 
 
-class _WithEnd(io.RawIOBase):
+class _WithEnd:
     """A file in UTF-8, whatever its encoding, and one more line after its last one.
+
+    It has what `pyarrow.csv` asks of a file, and no more.
 
     Attributes:
         has_quotes: whether there was any so far.
@@ -163,14 +165,11 @@ class _WithEnd(io.RawIOBase):
         self._decoder = codecs.getincrementaldecoder(encoding)()
         self._is_utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
         self._end = end.encode()
-        self.has_quotes = False
+        self.has_quotes = self.closed = False
         self._pending = self._last = b""
         self._is_over = False
 
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = _BLOCK_BYTES) -> bytes:
+    def read(self, size: int) -> bytes:
         """The next `size` bytes, or fewer at the end."""
         parts = [self._pending]
         while sum(map(len, parts)) < size and not self._is_over:

@@ -32,6 +32,7 @@ __all__ = [
 _IS_BLANK, _HAS_NO_ID, _UNIQUE = "_is_blank", "_has_no_id", "_unique"
 _BLANK = "blank line"
 _SECOND = 1_000_000_000
+_INT64 = 1 << 63
 _DUPLICATE = {"first": "duplicate of an earlier row", "last": "replaced by a later row"}
 
 
@@ -351,11 +352,11 @@ def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
     if rows.is_empty() or rows["ds"].null_count():
         return rows.sort(UNIQUE_ID, "ds", maintain_order=True)
     ds = rows["ds"].to_physical().to_numpy()
-    unit = _SECOND if (ds % _SECOND == 0).all() else 1
-    first = int(ds.min())
-    span = (int(ds.max()) - first) // unit + 1
     codes = rows[UNIQUE_ID].to_physical().to_numpy().astype(np.int64)
-    if span * int(codes.max() + 1) >= 1 << 63:
+    unit = _SECOND if (ds % _SECOND == 0).all() else 1
+    first, last = int(ds.min()), int(ds.max())
+    span = (last - first) // unit + 1
+    if last - first >= _INT64 or span * (int(codes.max()) + 1) >= _INT64:
         return rows.sort(UNIQUE_ID, "ds", maintain_order=True)
     # One number sorts twice as fast as two columns.
     return rows.sort(pl.Series(codes * span + (ds - first) // unit), maintain_order=True)
