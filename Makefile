@@ -38,7 +38,7 @@ run: .venv/.core ## run the whole line on the New York flights
 dev: .venv/.dev ## install every extra but deep
 
 test: .venv/.dev ## run the tests that need nothing but Python
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-e2e: .venv/.dev ## run the tests that start servers, and those on other data sets
 	$(BIN)/pytest -m e2e tests/e2e

@@ -718,6 +718,16 @@ def test_a_row_that_is_not_accounted_for_is_an_error(tmp_path: Path, measure: st
         report_quality(found["series"], raw, sources, "latest", both)
 
 
+def test_a_panel_that_is_mostly_imputed_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = hourly(dict.fromkeys(range(48), 1))
+    clean(tmp_path / "hours", rows)
+    assert "imputed" not in caplog.text
+    clean(tmp_path / "quarters", rows, freq="15min")
+    assert "of the panel's steps are imputed: is 'task.freq' the step of the data?" in caplog.text
+
+
 def test_how_much_was_rejected_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rows = hourly(dict.fromkeys(range(20), 1))
     with caplog.at_level(logging.INFO):

@@ -453,6 +453,16 @@ def test_the_repeated_hour_is_told_apart_within_each_series() -> None:
     ]
 
 
+@pytest.mark.parametrize("minutes", [30, 60])
+def test_rows_with_the_newest_first_are_told_apart_from_their_end(minutes: int) -> None:
+    """The same rows in the other order are the same series."""
+    day = pd.date_range("2024-10-27", periods=25 * 60 // minutes, freq=f"{minutes}min", tz=PARIS)
+    rows = local_rows(*day.strftime("%Y-%m-%d %H:%M"))
+    found = hours(rows, timezone=PARIS)
+    assert len(found) == len(rows)
+    assert hours(rows[::-1], timezone=PARIS) == found
+
+
 def test_a_duplicate_is_not_the_second_of_a_repeated_hour() -> None:
     hour, _, second = REPEATED[PARIS]
     rows = [{"id": "a", "time": hour, "n": "1", "value": "1"}] * 2

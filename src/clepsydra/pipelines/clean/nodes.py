@@ -41,6 +41,7 @@ __all__ = [
 
 _LOGGER = logging.getLogger(__name__)
 _MANY_REJECTED = 0.1
+_MANY_IMPUTED = 0.5
 _LONGEST_SILENCE = pd.Timedelta(days=14)
 
 
@@ -281,6 +282,7 @@ def report_quality(
             f"this is a defect of the cleaning, please report it"
         )
     _say_what_was_rejected(report)
+    _say_what_was_made_up(report)
     return report.astype({"value": "float64"})
 
 
@@ -322,4 +324,15 @@ def _say_what_was_rejected(report: pd.DataFrame) -> None:
             number,
             rows_in,
             rejected.idxmax().removeprefix("quarantined: "),
+        )
+
+
+def _say_what_was_made_up(report: pd.DataFrame) -> None:
+    totals = report[report["source"] == "panel"].groupby("measure")["value"].sum()
+    share = totals.get("steps imputed", 0.0) / max(1.0, totals.get("grid steps", 0.0))
+    if share > _MANY_IMPUTED:
+        _LOGGER.warning(
+            "%.0f%% of the panel's steps are imputed: is 'task.freq' the step of the data? "
+            "(dataset 'quality_events')",
+            100 * share,
         )

@@ -312,8 +312,11 @@ def _in_utc(
         if source.ambiguous == "order" and feed:
             copies = [*feed, LOCAL]
             number, total = pl.int_range(pl.len()).over(copies), pl.len().over(copies)
-            is_first = (number == 0) & (total > 1)
-        odd = rows.filter(ambiguous).with_columns(is_first.alias("_is_first"))
+            is_first = (number == pl.when("_is_backwards").then(total - 1).otherwise(0)) & (
+                total > 1
+            )
+        odd = _with_direction(rows, ambiguous, feed).filter(ambiguous)
+        odd = odd.with_columns(is_first.alias("_is_first"))
         rows = rows.join(odd.select(ROW, "_is_first"), on=ROW, how="left", maintain_order="left")
         ds = pl.coalesce(INSTANT, pl.when(pl.col("_is_first")).then("_earlier"), "_later")
     rows = rows.with_columns(ds.alias("ds"))
@@ -324,6 +327,16 @@ def _in_utc(
         rows = rows.with_columns(pl.coalesce("ds", "_shifted").alias("ds"))
     rows = rows.drop(LOCAL, INSTANT, *_MEANINGS, "_is_first", strict=False)
     return ledger.split(rows, {"time skipped by the clock change": skipped}, excluded=False)
+
+
+def _with_direction(rows: pl.DataFrame, ambiguous: pl.Expr, feed: list[str]) -> pl.DataFrame:
+    """The rows of days with a repeated hour, and whether its series has the newest row first."""
+    day = pl.col(LOCAL).dt.date()
+    days = rows.filter(ambiguous).select(day).to_series().unique()
+    step = pl.col(LOCAL).diff()
+    falls = (step < pl.duration()).sum() > (step > pl.duration()).sum()
+    near = rows.filter(day.is_in(days.implode()))
+    return near.with_columns(falls.over([*feed, day]).alias("_is_backwards"))
 
 
 def _valued(ledger: Ledger, source: SourceConfig, rows: pl.DataFrame) -> pl.DataFrame:
