@@ -166,9 +166,7 @@ def _without_beginnings(
     return y[keep], np.concatenate([[0], np.cumsum(lengths)[:-1]]), first + (begin - starts)
 
 
-def fill_covariate(
-    rows: pl.DataFrame, steps: pd.DatetimeIndex, columns: list[str], between: bool = True
-) -> np.ndarray:
+def fill_covariate(rows: pl.DataFrame, steps: pd.DatetimeIndex, columns: list[str]) -> np.ndarray:
     """One key's covariate columns on the grid; up to 6 steps of a gap are interpolated, the others
     stay missing.
 
@@ -176,12 +174,10 @@ def fill_covariate(
         rows: `ds` and the columns, one row a step.
         steps: `[G]` the grid.
         columns: `[C]` names.
-        between: interpolate.
 
     Returns:
         `[G, C]` float32.
     """
     on_grid = rows.to_pandas().set_index("ds")[columns].astype("float64").reindex(steps)
-    if between:
-        on_grid = on_grid.interpolate(limit=_LONGEST_COVARIATE_GAP, limit_area="inside")
+    on_grid = on_grid.interpolate(limit=_LONGEST_COVARIATE_GAP, limit_area="inside")
     return on_grid.to_numpy("float32")
