@@ -289,7 +289,8 @@ def test_an_error_in_a_source_names_the_source_and_the_key() -> None:
     ("models", "says"),
     [
         ({}, "name at least one model"),
-        ({"a": {"engine": "prophet"}}, "'statsforecast', 'sarimax', 'mlforecast' or 'median'"),
+        ({"a": {"engine": "sarimax", "intervals": "wide"}}, "'conformal' or 'own'"),
+        ({"a": {"engine": "sarimax", "timeout": 0}}, "greater than 0"),
         ({"a": {"engine": "sarimax", "max_history": 1}}, "greater than or equal to 2"),
         (
             {"a": {"engine": "sarimax"}, "m": {"engine": "median", "options": {"of": ["b"]}}},

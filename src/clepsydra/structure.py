@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from clepsydra.config import ModelsConfig, SourcesConfig
 from clepsydra.config.base import tidy
 from clepsydra.errors import ConfigError
-from clepsydra.models.base import global_models
+from clepsydra.models.registry import global_models
 
 __all__ = ["PROJECT_PATH", "Structure", "current_structure", "follow"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,20 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
 
-from clepsydra.models.machine_learning import (
-    MlforecastModel,
-    default_lags,
-    default_rolling_means,
-)
+from clepsydra.models.base import History, quantile_columns
+from clepsydra.models.lags import default_lags, default_rolling_means, recursive_lags
+from clepsydra.models.machine_learning import MlforecastModel
 from helpers import make_series, make_task
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """More threads only wait for each other on so little data."""
+    with threadpool_limits(1):
+        yield
+
 
 LINEAR = {"estimator": "sklearn.linear_model.LinearRegression"}
 seasons = st.lists(st.integers(1, 400), min_size=1, max_size=3, unique=True)
@@ -67,23 +75,49 @@ def model(lead: int = 12, **options: Any) -> MlforecastModel:
     return MlforecastModel(make_task(season_lengths=[12]), lead, **{**LINEAR, **options})
 
 
+def forecast(
+    one: MlforecastModel,
+    past: pd.DataFrame,
+    ahead: pd.DataFrame,
+    fitted_on: pd.DataFrame | None = None,
+    past_only: tuple[str, ...] = (),
+    static: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """What a model forecasts beside the actuals, by way of a pickled fit."""
+    known = tuple(c for c in past.columns if c not in {"unique_id", "ds", "y", *past_only})
+
+    def shown(rows: pd.DataFrame) -> History:
+        whole = History.of(rows)
+        return History(
+            rows, whole.static if static is None else static, known, past_only
+        ).for_model(one)
+
+    state = pickle.loads(pickle.dumps(one.fit(shown(past if fitted_on is None else fitted_on))))
+    history = shown(past)
+    horizon = int(ahead.groupby("unique_id").size().max())
+    columns = ["unique_id", "ds", *history.known]
+    found = one.predict(state, history, ahead[columns], horizon)
+    return ahead[["unique_id", "ds", "y"]].merge(
+        found, on=["unique_id", "ds"], validate="one_to_one"
+    )
+
+
 @pytest.mark.parametrize("balance", [True, False])
-@pytest.mark.parametrize("difference_season", [True, False])
-def test_a_plain_season_is_continued(balance: bool, difference_season: bool) -> None:
+@pytest.mark.parametrize("transforms", [(), ("difference_season",), ("log1p", "standard_scaler")])
+@pytest.mark.parametrize("how", [{}, {"blocks": 3}, {"strategy": "recursive"}])
+def test_a_plain_season_is_continued(
+    balance: bool, transforms: tuple[str, ...], how: dict[str, Any]
+) -> None:
     past, ahead = cut(history(), 12)
-    one = model(balance=balance, difference_season=difference_season)
-    found = one.predict(pickle.loads(pickle.dumps(one.fit(past))), past, ahead.drop(columns="y"))
-    merged = ahead.merge(found, on=["unique_id", "ds"], validate="one_to_one")
+    merged = forecast(model(balance=balance, target_transforms=transforms, **how), past, ahead)
     assert len(merged) == 24
-    np.testing.assert_allclose(merged["y_hat"], merged["y"], rtol=1e-4)
+    np.testing.assert_allclose(merged["y_hat"], merged["y"], rtol=1e-3)
 
 
 def test_forecasts_follow_newer_history_than_the_fit_saw() -> None:
     past, ahead = cut(history(), 12)
     older, _ = cut(past, 60)
-    one = model()
-    found = one.predict(one.fit(older), past, ahead.drop(columns="y"))
-    merged = ahead.merge(found, on=["unique_id", "ds"], validate="one_to_one")
+    merged = forecast(model(), past, ahead, fitted_on=older)
     assert len(merged) == 24
     np.testing.assert_allclose(merged["y_hat"], merged["y"], rtol=1e-4)
 
@@ -92,11 +126,128 @@ def test_columns_known_in_advance_are_used_only_if_asked_for() -> None:
     past, ahead = cut(history(known=True), 12)
     errors = {}
     for known_columns in (True, False):
-        one = model(known_columns=known_columns, balance=True)
-        found = one.predict(one.fit(past), past, ahead.drop(columns="y"))
-        merged = ahead.merge(found, on=["unique_id", "ds"])
+        merged = forecast(model(known_columns=known_columns, balance=True), past, ahead)
         errors[known_columns] = (merged["y_hat"] - merged["y"]).abs().mean()
     assert errors[True] < errors[False] / 2
+
+
+@pytest.mark.parametrize("blocks", [1, 4])
+def test_past_only_columns_are_features_a_lead_ago_and_none_of_their_future_is_needed(
+    blocks: int,
+) -> None:
+    """The value is what the column was twelve steps before, so that it can be known exactly."""
+    random = np.random.default_rng(0)
+    frame = history().assign(rain=random.normal(size=480))
+    frame["y"] = 50 + 10 * frame.groupby("unique_id")["rain"].shift(12).fillna(0.0)
+    past, ahead = cut(frame, 12)
+    errors = {}
+    for used in (True, False):
+        one = model(past_only_columns=used, known_columns=False, blocks=blocks)
+        merged = forecast(one, past, ahead.drop(columns="rain"), past_only=("rain",))
+        last = merged.groupby("unique_id").cumcount() >= 9  # of which the lag is twelve
+        errors[used] = (merged["y_hat"] - merged["y"])[last].abs().mean()
+    assert errors[True] < 0.01
+    assert errors[False] > 1
+
+
+@pytest.mark.parametrize("encoding", ["ordinal", "onehot"])
+def test_attributes_are_features_and_one_that_was_not_seen_is_no_error(encoding: str) -> None:
+    random = np.random.default_rng(0)
+    levels = {"a": 0.0, "b": 50.0, "c": 0.0, "d": 50.0}
+    frames = [
+        make_series(uid, "2013-01-01", level + random.normal(scale=20, size=600))
+        for uid, level in levels.items()
+    ]
+    frame = pd.concat(frames, ignore_index=True).drop(columns="is_imputed")
+    static = pd.DataFrame({"unique_id": list("abcd"), "kind": ["low", "high", "low", "high"]})
+    past, ahead = cut(frame, 12)
+    options = {"lags": [100], "rolling_means": {}, "known_columns": False, "encoding": encoding}
+    errors = {}
+    for columns in (("kind",), ()):
+        merged = forecast(model(static_columns=columns, **options), past, ahead, static=static)
+        errors[columns] = (merged["y_hat"] - merged["unique_id"].map(levels)).abs().mean()
+    assert errors[("kind",)] < errors[()] / 2
+    seen = past[past["unique_id"].isin(["a", "b", "c"])]
+    strange = static.assign(kind=["low", "high", "low", "new"])
+    merged = forecast(model(static_columns=("kind",), **options), past, ahead, seen, (), strange)
+    assert np.isfinite(merged["y_hat"]).all()
+    with pytest.raises(ValueError, match=r"'static_columns' names .*size.*; there are .*kind"):
+        forecast(model(static_columns=("size",), **options), past, ahead, static=static)
+
+
+QUANTILE_REGRESSORS = [
+    ("sklearn.ensemble.HistGradientBoostingRegressor", {"max_iter": 60}),
+    ("sklearn.ensemble.GradientBoostingRegressor", {"n_estimators": 60}),
+    ("sklearn.linear_model.QuantileRegressor", {"alpha": 0.0}),
+    ("lightgbm.LGBMRegressor", {"n_estimators": 60, "min_child_samples": 5}),
+]
+
+
+@pytest.mark.parametrize(("estimator", "params"), QUANTILE_REGRESSORS)
+def test_quantiles_are_learnt_by_their_loss(estimator: str, params: dict[str, Any]) -> None:
+    random = np.random.default_rng(0)
+    frame = history(600).assign(y=random.exponential(10.0, 1200))
+    past, ahead = cut(frame, 60)
+    one = MlforecastModel(
+        make_task(season_lengths=[12]), 60, estimator, params, quantiles=True, lags=[60]
+    )
+    assert one.own_quantiles
+    merged = forecast(one, past, ahead)
+    inside = (merged["y"] >= merged["q0.1"]) & (merged["y"] <= merged["q0.9"])
+    assert 0.6 < inside.mean() < 0.97
+    # Of an exponential distribution: -10 log(1 - level).
+    assert abs(merged["q0.2"].median() - 2.2) < 1.5
+    assert abs(merged["q0.9"].median() - 23.0) < 8.0
+    assert set(quantile_columns()) < set(merged.columns)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        "sklearn.linear_model.Ridge",
+        "sklearn.ensemble.RandomForestRegressor",
+        "sklearn.ensemble.GradientBoostingRegressor",
+        "sklearn.ensemble.HistGradientBoostingRegressor",
+        "lightgbm.LGBMRegressor",
+    ],
+)
+def test_regressors_of_both_libraries_learn_a_season(estimator: str) -> None:
+    past, ahead = cut(history(), 12)
+    params = {"min_child_samples": 5} if "lightgbm" in estimator else {}
+    merged = forecast(model(estimator=estimator, params=params, balance=True), past, ahead)
+    level = merged.groupby("unique_id")["y"].transform("mean")
+    error = (merged["y_hat"] - merged["y"]).abs() / level
+    assert error.mean() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"strategy": "both"}, "'strategy' is 'both'"),
+        ({"strategy": "recursive", "blocks": 2}, "need 'strategy: direct'"),
+        ({"strategy": "recursive", "quantiles": True}, "need 'strategy: direct'"),
+        ({"target_transforms": ["sqrt"]}, r"names \['sqrt'\]: log1p, difference_season"),
+        ({"quantiles": True}, "LinearRegression has no quantile loss"),
+    ],
+)
+def test_options_that_exclude_each_other_are_named(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        model(**options)
+
+
+def test_the_first_steps_of_a_horizon_in_blocks_use_newer_values() -> None:
+    """After a jump a few steps ago only the first block knows of it."""
+    random = np.random.default_rng(0)
+    y = 10 + random.normal(scale=0.1, size=240)
+    y[234:] += 100
+    past = make_series("a", "2013-01-01", y).drop(columns="is_imputed")
+    ahead = make_series("a", "2013-01-11", np.zeros(12)).drop(columns="is_imputed")
+    options: dict[str, Any] = {"rolling_means": {}, "known_columns": False}
+    whole = forecast(model(blocks=1, **options), past, ahead)["y_hat"]
+    parts = forecast(model(blocks=4, **options), past, ahead)["y_hat"]
+    assert whole.max() - whole.min() > 50
+    assert parts.iloc[0] != whole.iloc[0]
+    np.testing.assert_allclose(parts.iloc[9:], whole.iloc[9:])
 
 
 def test_balancing_serves_the_small_series() -> None:
@@ -106,33 +257,37 @@ def test_balancing_serves_the_small_series() -> None:
     past, ahead = cut(frame, 12)
     spread = {}
     for balance in (True, False):
-        one = model(balance=balance)
-        found = one.predict(one.fit(past), past, ahead.drop(columns="y"))
-        small = found.loc[found["unique_id"] == "small", "y_hat"]
+        merged = forecast(model(balance=balance), past, ahead)
+        small = merged.loc[merged["unique_id"] == "small", "y_hat"]
         spread[balance] = float((small - 10).abs().mean())
     assert spread[True] < spread[False]
 
 
 def test_series_of_zeros_can_be_balanced() -> None:
-    frame = history().assign(y=0.0)
-    past, ahead = cut(frame, 12)
-    one = model(balance=True)
-    found = one.predict(one.fit(past), past, ahead.drop(columns="y"))
-    np.testing.assert_allclose(found["y_hat"], 0.0, atol=1e-9)
+    past, ahead = cut(history().assign(y=0.0), 12)
+    np.testing.assert_allclose(forecast(model(balance=True), past, ahead)["y_hat"], 0.0, atol=1e-9)
 
 
 def test_a_series_too_short_is_left_out_of_the_fit_and_none_at_all_is_an_error() -> None:
     one = model()
     assert one.min_history == 37
     short = make_series("short", "2013-01-01", range(36)).drop(columns="is_imputed")
-    fitted = one.fit(pd.concat([history(), short], ignore_index=True))
-    assert sorted(fitted.ts.uids) == ["large", "small"]
+    (fitted,), _ = one.fit(History.of(pd.concat([history(), short], ignore_index=True)))
+    assert sorted(fitted.forecaster.ts.uids) == ["large", "small"]
     with pytest.raises(ValueError, match="no series has the 37 steps this model needs"):
-        one.fit(short)
+        one.fit(History.of(short))
 
 
 def test_options_of_the_configuration_replace_the_defaults() -> None:
-    one = model(lags=[12, 60], rolling_means={12: [3]}, difference_season=True)
+    one = model(lags=[12, 60], rolling_means={12: [3]}, target_transforms=["difference_season"])
     assert one.min_history == 60 + 12 + 1
-    fitted = one.fit(history())
-    assert fitted.models_["y_hat"].n_features_in_ == 3
+    (fitted,), _ = one.fit(History.of(history()))
+    assert fitted.forecaster.models_["y_hat"].n_features_in_ == 3
+
+
+@given(seasons)
+def test_the_lags_of_a_recursive_model_are_steps_back(lengths: list[int]) -> None:
+    lags = recursive_lags(lengths)
+    assert lags == sorted(set(lags))
+    assert lags[:1] == [1]
+    assert set(lengths) <= set(lags)

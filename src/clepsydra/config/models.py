@@ -20,9 +20,18 @@ __all__ = [
 class ModelSpec(Strict):
     """One model: the engine that runs it and the engine's options."""
 
-    engine: Literal["statsforecast", "sarimax", "mlforecast", "median"]
+    engine: str = Field(description="a name of `models.registry.ENGINES`, 'median', or a class")
     options: dict[str, Any] = Field(default_factory=dict)
     max_history: int | None = Field(None, ge=2, description="last steps the model learns from")
+    intervals: Literal["conformal", "own"] = Field(
+        "conformal", description="from the errors of the backtest, or the model's own quantiles"
+    )
+    fallback: list[str] | None = Field(
+        None, description="models to forecast a series in turn where this one fails; the reference"
+    )
+    timeout: float = Field(
+        60.0, gt=0, description="seconds for a fit or a forecast of one series, where it is alone"
+    )
 
 
 class ModelsConfig(RootModel[dict[str, ModelSpec]]):

@@ -1,98 +1,155 @@
-"""What every model must be able to do, and how one is made from its description in YAML."""
+"""What every model is given, what it must be able to do, and what it says of itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
-from clepsydra.config import ModelsConfig, ModelSpec, TaskConfig
-from clepsydra.errors import ConfigError
+__all__ = ["LEVELS", "History", "Model", "Use", "quantile_columns"]
 
-__all__ = ["Model", "build_models", "combinations", "global_models", "local_models"]
+LEVELS = (0.025, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.975)
+
+Use = Literal["known", "past_only", "static"]
 
 
-class Model(Protocol):
-    """A forecasting model over many series.
+def quantile_columns() -> list[str]:
+    """Column names of the quantiles: `q0.025`, `q0.1`, … `q0.975`."""
+    return [f"q{level:g}" for level in LEVELS]
 
-    Frames are long and in wall time: `unique_id`, `ds`, `y`, then the columns known in advance;
-    each series regular and sorted. Past-only columns are not in them, so no model can read one
-    ahead of its time.
+
+@dataclass(frozen=True)
+class History:
+    """What a model may know at a cutoff.
+
+    Attributes:
+        rows: `unique_id`, `ds` (naive time of the local wall clock), `y`, then the columns of
+            `known` and `past_only`; series sorted, each regular and finite in `y`.
+        static: `unique_id`, then one column an attribute, text; a row for every series of `rows`.
+        known: columns whose future is known in advance, such as the calendar.
+        past_only: columns of which nothing after the cutoff is known, such as observed weather.
     """
 
-    min_history: int
+    rows: pd.DataFrame
+    static: pd.DataFrame
+    known: tuple[str, ...] = ()
+    past_only: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame, known: tuple[str, ...] = ()) -> History:
+        """A history without attributes and past-only columns.
+
+        Examples:
+            >>> days = pd.date_range("2024-01-01", periods=2)
+            >>> frame = pd.DataFrame({"unique_id": "a", "ds": days, "y": [1.0, 2.0]})
+            >>> History.of(frame).static["unique_id"].tolist()
+            ['a']
+        """
+        return cls(rows, rows[["unique_id"]].drop_duplicates(ignore_index=True), known)
+
+    @property
+    def ids(self) -> pd.Index:
+        """The series there are, sorted."""
+        return self.described.index
+
+    @cached_property
+    def described(self) -> pd.DataFrame:
+        """What each series is like, in a few figures.
+
+        By `unique_id`: `steps`, `usable` (finite values), `low`, `high`, `largest`, `usual` (median
+        size of what is not zero) and `mean` size.
+        """
+        y = self.rows["y"].to_numpy(dtype=float)
+        usable = np.isfinite(y)
+        value = np.where(usable, y, np.nan)
+        size = np.abs(value)
+        table = pd.DataFrame(
+            {"y": value, "size": size, "some": np.where(size > 0, size, np.nan), "usable": usable}
+        )
+        return table.groupby(self.rows["unique_id"].to_numpy(), sort=True).agg(
+            steps=("usable", "size"),
+            usable=("usable", "sum"),
+            low=("y", "min"),
+            high=("y", "max"),
+            largest=("size", "max"),
+            usual=("some", "median"),
+            mean=("size", "mean"),
+        )
+
+    def only(self, ids: pd.Index) -> History:
+        """The same of these series only."""
+        rows = self.rows[self.rows["unique_id"].isin(ids)]
+        return replace(self, rows=rows, static=self.static[self.static["unique_id"].isin(ids)])
+
+    def for_model(self, model: Model) -> History:
+        """The same without what the model does not declare that it uses."""
+        known = self.known if "known" in model.uses else ()
+        past_only = self.past_only if "past_only" in model.uses else ()
+        static = list(self.static.columns) if "static" in model.uses else ["unique_id"]
+        return History(
+            self.rows[["unique_id", "ds", "y", *known, *past_only]],
+            self.static[static],
+            known,
+            past_only,
+        )
+
+
+class Model(ABC):
+    """A forecasting model over many series.
+
+    A subclass is made from its options in YAML: `Model(task, lead, **options)`, where `task` is the
+    `TaskConfig` and `lead` the most steps from a cutoff to the last step forecast. What a model
+    does not declare in `uses` it is not shown, and of past-only columns nobody is shown anything
+    after the cutoff.
+    """
+
+    scope: Literal["series", "panel"] = "series"
+    """`series`: each series alone, so that any part of them gives the same; `panel`: one fit
+    learns from all of them."""
+
+    uses: frozenset[Use] = frozenset()
+    """Which columns besides `y` it reads."""
+
+    min_history: int = 2
     """Steps a series must have; a shorter one gets the fallback."""
 
-    def fit(self, history: pd.DataFrame) -> Any:
-        """Learn from `history`; returns a small state that pickles."""
+    cost: float = 0.1
+    """Seconds to fit and forecast a series of a thousand steps, roughly: for a plan that is made
+    before anything has been measured."""
 
-    def predict(self, state: Any, history: pd.DataFrame, future: pd.DataFrame) -> pd.DataFrame:
-        """Forecast every step of `future` from `history`, which may reach beyond the fit's.
+    own_quantiles: bool = False
+    """Whether `predict` returns quantiles."""
+
+    accepts_constant: bool = False
+    """Whether a series that never changes is one it can do; otherwise it is not shown any."""
+
+    @abstractmethod
+    def fit(self, history: History) -> Any:
+        """Learn from `history`; returns a state that pickles.
+
+        A model of scope `series` returns a mapping from series to what it learnt of each, or
+        nothing if it learns nothing; so the fits of parts are the fit of the whole.
+        """
+
+    @abstractmethod
+    def predict(
+        self, state: Any, history: History, future: pd.DataFrame, horizon: int
+    ) -> pd.DataFrame:
+        """Forecast the `horizon` steps after `history`, which may reach beyond the fit's.
 
         Args:
             state: what `fit` returned.
-            history: `unique_id`, `ds`, `y` and the known columns up to the cutoff.
-            future: `unique_id`, `ds` and the known columns of the steps that follow.
+            history: up to the cutoff.
+            future: `unique_id`, `ds` and the known columns of the steps that follow, `horizon` of
+                them for every series of `history`.
+            horizon: steps ahead.
 
         Returns:
-            `unique_id`, `ds`, `y_hat`; a series it cannot forecast is absent or has no finite
-            value, and gets the fallback.
+            `unique_id`, `ds`, `y_hat`, and, where `own_quantiles`, the columns of
+            `quantile_columns`; a series it cannot forecast is absent or has no finite value, and
+            gets the fallback.
         """
-
-
-def build_models(
-    names: list[str], models: ModelsConfig, task: TaskConfig, lead: int
-) -> dict[str, Model]:
-    """The named models, ready to fit.
-
-    Args:
-        names: which of `models`.
-        models: what the configuration names.
-        task: grid and season.
-        lead: most steps from a cutoff to the last step forecast.
-
-    Raises:
-        ConfigError: an option that the engine does not know.
-    """
-    return {name: _build(name, models.root[name], task, lead) for name in names}
-
-
-def local_models(models: ModelsConfig) -> list[str]:
-    """Names of the models that treat each series alone, and so run in shards."""
-    return [n for n, spec in models.root.items() if spec.engine not in {"mlforecast", "median"}]
-
-
-def global_models(models: ModelsConfig) -> list[str]:
-    """Names of the models of which one fit serves all series."""
-    return [name for name, spec in models.root.items() if spec.engine == "mlforecast"]
-
-
-def combinations(models: ModelsConfig) -> dict[str, list[str]]:
-    """The models that are the median of others, and of which."""
-    return {
-        name: list(spec.options["of"])
-        for name, spec in models.root.items()
-        if spec.engine == "median"
-    }
-
-
-def _build(name: str, spec: ModelSpec, task: TaskConfig, lead: int) -> Model:
-    try:
-        return _engine(spec.engine)(task=task, lead=lead, **spec.options)
-    except (TypeError, AttributeError, ImportError, ValueError) as error:
-        raise ConfigError(f"model '{name}' (engine '{spec.engine}'): {error}") from error
-
-
-def _engine(name: str) -> Callable[..., Model]:
-    if name == "statsforecast":
-        from clepsydra.models.statistical import StatsforecastModel
-
-        return StatsforecastModel
-    if name == "sarimax":
-        from clepsydra.models.state_space import SarimaxModel
-
-        return SarimaxModel
-    from clepsydra.models.machine_learning import MlforecastModel
-
-    return MlforecastModel

@@ -16,19 +16,14 @@ import numpy as np
 import pandas as pd
 
 from clepsydra.config import TaskConfig
+from clepsydra.models.base import LEVELS, quantile_columns
 from clepsydra.timegrid import add_span
 
 __all__ = ["LEVELS", "add_quantiles", "calibrate", "quantile_columns", "rolling_quantiles"]
 
-LEVELS = [0.025, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.975]
 _MAX_BINS = 4
 _FEWEST_RESIDUALS = 20
 _LOWEST_LEVEL = 0.02
-
-
-def quantile_columns() -> list[str]:
-    """Column names of the quantiles: `q0.025`, `q0.1`, … `q0.975`."""
-    return [f"q{level:g}" for level in LEVELS]
 
 
 def calibrate(residuals: pd.DataFrame) -> pd.DataFrame:
@@ -68,6 +63,8 @@ def add_quantiles(
 ) -> pd.DataFrame:
     """Add the calibrated quantiles to point forecasts: sorted, and clipped to what is possible.
 
+    Rows that have quantiles of their own model keep them.
+
     Args:
         forecasts: `unique_id`, `model`, `y_hat` and any other columns.
         calibration: from `calibrate`.
@@ -93,7 +90,8 @@ def add_quantiles(
     values = np.sort(out[["y_hat"]].to_numpy() + found, axis=1)
     if task.minimum is not None:
         values = np.maximum(values, task.minimum)
-    out[columns] = values
+    own_values = out.reindex(columns=columns).to_numpy(dtype=float)
+    out[columns] = np.where(np.isfinite(own_values), own_values, values)
     return out
 
 

@@ -1,44 +1,90 @@
-"""Global models: mlforecast's lag features with a scikit-learn regressor."""
+"""Global models: mlforecast's lag features with a regressor of scikit-learn or LightGBM."""
 
 from __future__ import annotations
 
 import importlib
 import warnings
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 from mlforecast import MLForecast
 from mlforecast.lag_transforms import RollingMean
-from mlforecast.target_transforms import Differences
+from mlforecast.target_transforms import (
+    Differences,
+    GlobalSklearnTransformer,
+    LocalStandardScaler,
+)
+from sklearn.base import RegressorMixin, TransformerMixin, clone
+from sklearn.ensemble import GradientBoostingRegressor
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder
 
 from clepsydra.config import TaskConfig
+from clepsydra.models.base import LEVELS, History, Model, Use, quantile_columns
+from clepsydra.models.lags import (
+    default_lags,
+    default_rolling_means,
+    recursive_lags,
+    recursive_rolling_means,
+)
 
-__all__ = ["MlforecastModel", "default_lags", "default_rolling_means"]
+__all__ = ["MlforecastModel"]
 
 _LOWEST_LEVEL = 0.02
+# As many threads as OpenMP is allowed, which is what the runner sets.
+_LIGHTGBM = {"verbosity": -1, "deterministic": True, "force_row_wise": True, "n_jobs": 0}
 
 
-class MlforecastModel:
-    """One regressor over all series, on lags, rolling means and the columns known in advance.
+@dataclass(frozen=True)
+class _Fitted:
+    """A regressor for the steps after those of the block before, up to `last`."""
 
-    Lags shorter than the lead are filled with the model's own forecasts (recursive); with lags at
-    least as long as the lead it is a direct model, trained on what it will really see.
+    last: int
+    forecaster: MLForecast
+
+
+class MlforecastModel(Model):
+    """One regressor over all series, on lags, rolling means, and the columns it may use.
+
+    A `recursive` model has short lags, and fills those that are not known yet with its own
+    forecasts. A `direct` one has no lag shorter than the lead, so it is trained on what it will
+    really see. In `blocks` the horizon is cut, with a regressor for each, so that the first steps
+    use lags that the last ones cannot.
+
+    Past-only columns are features at a lag of a block's last step, which is known for all of its
+    steps. Everything that is fitted, transforms and encoders too, is fitted by `fit`, on what is
+    known at the cutoff.
+
+    Source: Ben Taieb et al., A review and comparison of strategies for multi-step ahead time series
+    forecasting (2012).
 
     Args:
-        task: gives frequency and season length.
+        task: gives frequency and season lengths.
         lead: most steps ahead.
-        estimator: import path of a scikit-learn regressor.
+        estimator: import path of a regressor with the interface of scikit-learn.
         params: its arguments.
-        lags: steps back; see `default_lags`.
-        rolling_means: lag to window lengths, e.g. `{48: [24, 168]}`; see `default_rolling_means`.
-        difference_season: learn the difference from a season ago instead of the value.
+        strategy: `direct` or `recursive`.
+        blocks: parts of the horizon of a direct model.
+        lags: steps back; see `models.lags`.
+        rolling_means: lag to window lengths, e.g. `{48: [24, 168]}`; see `models.lags`.
+        target_transforms: what is learnt instead of the value, in this order: `log1p`,
+            `difference_season` (from a season ago), `standard_scaler` (of each series).
         balance: weigh every series by the inverse of its mean level, so that a squared error
             does not let the large ones decide alone; MASE counts all alike.
         known_columns: whether columns known in advance are features.
+        past_only_columns: whether past-only columns are, lagged.
+        static_columns: attributes that are features.
+        encoding: `ordinal` for trees, `onehot` for linear models.
+        quantiles: a regressor for each quantile besides, by its quantile loss; direct only.
 
     Raises:
         ImportError, AttributeError, TypeError: the estimator or its arguments do not exist.
+        ValueError: options that exclude each other.
     """
+
+    scope = "panel"
+    cost = 0.05
 
     def __init__(
         self,
@@ -46,103 +92,178 @@ class MlforecastModel:
         lead: int,
         estimator: str,
         params: dict[str, Any] | None = None,
+        strategy: Literal["direct", "recursive"] = "direct",
+        blocks: int = 1,
         lags: list[int] | None = None,
         rolling_means: dict[int, list[int]] | None = None,
-        difference_season: bool = False,
+        target_transforms: tuple[str, ...] = (),
         balance: bool = False,
         known_columns: bool = True,
+        past_only_columns: bool = False,
+        static_columns: tuple[str, ...] = (),
+        encoding: Literal["ordinal", "onehot"] = "ordinal",
+        quantiles: bool = False,
     ):
-        module, _, cls = estimator.rpartition(".")
-        self._estimator = getattr(importlib.import_module(module), cls)(**(params or {}))
-        self._freq = task.freq
-        self._lags = lags or default_lags(task.season_lengths, lead)
-        if rolling_means is None:
-            rolling_means = default_rolling_means(task.season_lengths, lead)
-        self._rolling_means = {int(lag): list(sizes) for lag, sizes in rolling_means.items()}
-        self._differences = [task.season_length] if difference_season else []
+        if strategy not in {"direct", "recursive"}:
+            raise ValueError(f"'strategy' is {strategy!r}: 'direct' or 'recursive'")
+        if strategy == "recursive" and (blocks != 1 or quantiles):
+            raise ValueError("'blocks' and 'quantiles' need 'strategy: direct'")
+        if unknown := [name for name in target_transforms if name not in _TRANSFORMS]:
+            raise ValueError(f"'target_transforms' names {unknown}: {', '.join(_TRANSFORMS)}")
+        self._models = {"y_hat": _regressor(estimator, params or {})}
+        if quantiles:
+            for name, level in zip(quantile_columns(), LEVELS, strict=True):
+                self._models[name] = _of_quantile(self._models["y_hat"], level)
+        self._task = task
+        self._recursive = strategy == "recursive"
+        self._ends = sorted({-(-lead * number // blocks) for number in range(1, blocks + 1)})
+        self._lags, self._rolling_means = lags, rolling_means
+        self._transforms = list(target_transforms)
         self._balance = balance
-        self._known_columns = known_columns
-        self.min_history = max(self._lags) + sum(self._differences) + 1
+        self._static, self._encoding = list(static_columns), encoding
+        uses: dict[Use, Any] = {
+            "known": known_columns,
+            "past_only": past_only_columns,
+            "static": static_columns,
+        }
+        self.uses = frozenset(name for name, used in uses.items() if used)
+        self.own_quantiles = quantiles
+        differences = task.season_length if "difference_season" in target_transforms else 0
+        longest = max(lag for end in self._ends for lag in self._lags_of(end))
+        self.min_history = longest + differences + 1
 
-    def fit(self, history: pd.DataFrame) -> MLForecast:
-        model = MLForecast(
-            models={"y_hat": self._estimator},
-            freq=self._freq,
-            lags=self._lags,
-            lag_transforms={
-                lag: [RollingMean(window, min_samples=1) for window in windows]
-                for lag, windows in self._rolling_means.items()
-            },
-            target_transforms=[Differences(self._differences)] if self._differences else None,
-            num_threads=1,
-        )
-        sizes = history.groupby("unique_id")["y"].transform("size")
-        long_enough = history[sizes >= self.min_history]
-        if long_enough.empty:
+    def fit(self, history: History) -> tuple[list[_Fitted], TransformerMixin | None]:
+        sizes = history.rows.groupby("unique_id")["y"].transform("size")
+        rows = history.rows[sizes >= self.min_history]
+        if rows.empty:
             raise ValueError(f"no series has the {self.min_history} steps this model needs")
-        features = self._features(long_enough)
-        if not self._balance:
-            return model.fit(features, static_features=[])
-        return model.fit(
-            features.assign(_weight=_inverse_level(features)),
-            static_features=[],
-            weight_col="_weight",
-        )
+        encoder = self._encoder(history.static) if self._static else None
+        rows = self._with_static(rows, history.static, encoder)
+        if self._balance:
+            rows = rows.assign(_weight=_inverse_level(rows))
+        static = list(rows.columns[rows.columns.str.startswith("static_")])
+        return [
+            _Fitted(
+                end,
+                self._forecaster(end).fit(
+                    _lagged(rows, history.past_only, end),
+                    static_features=static,
+                    weight_col="_weight" if self._balance else None,
+                ),
+            )
+            for end in self._ends
+        ], encoder
 
     def predict(
-        self, state: MLForecast, history: pd.DataFrame, future: pd.DataFrame
+        self,
+        state: tuple[list[_Fitted], TransformerMixin | None],
+        history: History,
+        future: pd.DataFrame,
+        horizon: int,
     ) -> pd.DataFrame:
-        horizon = int(future.groupby("unique_id").size().max())
-        known = self._features(future)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            forecast = state.predict(
-                horizon,
-                new_df=self._features(history),
-                X_df=known if known.shape[1] > 2 else None,
-            )
-        return forecast[["unique_id", "ds", "y_hat"]]
+        blocks, encoder = state
+        rows = self._with_static(history.rows, history.static, encoder)
+        step = future.groupby("unique_id").cumcount()
+        parts, first = [], 0
+        for block in blocks:
+            last = min(block.last, horizon)
+            if last <= first:
+                break
+            ahead = future[step < last]
+            both = _lagged(pd.concat([rows, ahead]), history.past_only, block.last)
+            known = both.iloc[len(rows) :][["unique_id", "ds", *_features(both)]]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = block.forecaster.predict(
+                    last,
+                    new_df=both.iloc[: len(rows)],
+                    X_df=known if known.shape[1] > 2 else None,
+                )
+            parts.append(found[found.groupby("unique_id").cumcount() >= first])
+            first = last
+        return pd.concat(parts, ignore_index=True)[["unique_id", "ds", *self._models]]
 
-    def _features(self, frame: pd.DataFrame) -> pd.DataFrame:
-        if self._known_columns:
-            return frame
-        return frame[[column for column in ("unique_id", "ds", "y") if column in frame]]
+    def _lags_of(self, end: int) -> list[int]:
+        if self._lags is not None:
+            return self._lags
+        seasons = self._task.season_lengths
+        return recursive_lags(seasons) if self._recursive else default_lags(seasons, end)
+
+    def _means_of(self, end: int) -> dict[int, list[int]]:
+        if self._rolling_means is not None:
+            return {int(lag): list(sizes) for lag, sizes in self._rolling_means.items()}
+        seasons = self._task.season_lengths
+        if self._recursive:
+            return recursive_rolling_means(seasons)
+        return default_rolling_means(seasons, end)
+
+    def _forecaster(self, end: int) -> MLForecast:
+        transforms: list[Any] = [_TRANSFORMS[name](self._task) for name in self._transforms]
+        return MLForecast(
+            models={name: clone(model) for name, model in self._models.items()},
+            freq=self._task.freq,
+            lags=self._lags_of(end),
+            lag_transforms={
+                lag: [RollingMean(size, min_samples=1) for size in sizes]
+                for lag, sizes in self._means_of(end).items()
+            },
+            target_transforms=transforms or None,
+            num_threads=1,
+        )
+
+    def _encoder(self, static: pd.DataFrame) -> TransformerMixin:
+        if missing := [name for name in self._static if name not in static]:
+            raise ValueError(f"'static_columns' names {missing}; there are {list(static)[1:]}")
+        if self._encoding == "onehot":
+            encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+        else:
+            encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+        return encoder.fit(static[self._static])
+
+    def _with_static(
+        self, rows: pd.DataFrame, static: pd.DataFrame, encoder: TransformerMixin | None
+    ) -> pd.DataFrame:
+        if encoder is None:
+            return rows
+        values = encoder.transform(static[self._static])
+        names = [f"static_{number}" for number in range(values.shape[1])]
+        table = pd.DataFrame(values, columns=names, index=static["unique_id"].to_numpy())
+        return rows.join(table, on="unique_id")
 
 
-def default_lags(season_lengths: list[int], lead: int) -> list[int]:
-    """Lags of a direct model: none is shorter than the lead, so none has to be forecast first.
-
-    Every shortest season from the lead to a little over the longest season, two and three longest
-    seasons, and the newest steps where a season is longer than the lead.
-
-    Examples:
-        >>> default_lags([24, 168], lead=48)
-        [48, 72, 96, 120, 144, 168, 192, 216, 336, 504]
-        >>> default_lags([52], lead=8)
-        [8, 9, 10, 52, 104, 156]
-    """
-    short, long = min(season_lengths), max(season_lengths)
-    last = max(long, lead) + 2 * short
-    lags = {lag for lag in range(short, last + 1, short) if lag >= lead}
-    lags |= {long * number for number in (2, 3) if long * number >= lead}
-    if lead < short:
-        lags |= {lead, lead + 1, lead + 2}
-    return sorted(lags)
+def _regressor(path: str, params: dict[str, Any]) -> RegressorMixin:
+    module, _, cls = path.rpartition(".")
+    defaults = _LIGHTGBM if module.split(".")[0] == "lightgbm" else {}
+    return getattr(importlib.import_module(module), cls)(**{**defaults, **params})
 
 
-def default_rolling_means(season_lengths: list[int], lead: int) -> dict[int, list[int]]:
-    """Means over each season at the lead, and over the shortest one or two longest seasons ago.
+def _of_quantile(regressor: RegressorMixin, level: float) -> RegressorMixin:
+    """The same regressor with the loss of a quantile, under whichever names it has for that."""
+    names = regressor.get_params()
+    if "quantile" in names:
+        loss = {"loss": "quantile"} if "loss" in names else {}
+        return clone(regressor).set_params(quantile=level, **loss)
+    if "objective" in names:
+        return clone(regressor).set_params(objective="quantile", alpha=level)
+    if isinstance(regressor, GradientBoostingRegressor):
+        return clone(regressor).set_params(loss="quantile", alpha=level)
+    raise ValueError(f"'quantiles': {type(regressor).__name__} has no quantile loss")
 
-    Examples:
-        >>> default_rolling_means([24, 168], lead=48)
-        {48: [24, 168], 168: [24], 336: [24]}
-    """
-    short, long = min(season_lengths), max(season_lengths)
-    means = {lead: sorted(set(season_lengths))}
-    for lag in (long, 2 * long):
-        if lag > lead:
-            means[lag] = [short]
-    return {lag: [size for size in sizes if size > 1] for lag, sizes in means.items()}
+
+def _lagged(rows: pd.DataFrame, past_only: tuple[str, ...], lag: int) -> pd.DataFrame:
+    """The rows with past-only columns of `lag` steps before, which are known at every step."""
+    if not past_only:
+        return rows
+    rows = rows.reset_index(drop=True)
+    # Stable: the steps ahead come after their series' history.
+    by_series = rows.sort_values("unique_id", kind="stable").groupby("unique_id")[list(past_only)]
+    return rows.drop(columns=list(past_only)).join(by_series.shift(lag).add_suffix(f"_{lag}_ago"))
+
+
+def _features(rows: pd.DataFrame) -> list[str]:
+    """Columns that change with time and are no target, weight or attribute."""
+    fixed = {"unique_id", "ds", "y", "_weight"}
+    return [c for c in rows.columns if c not in fixed and not c.startswith("static_")]
 
 
 def _inverse_level(frame: pd.DataFrame) -> pd.Series:
@@ -151,3 +272,22 @@ def _inverse_level(frame: pd.DataFrame) -> pd.Series:
     level = size.groupby(frame["unique_id"]).transform("mean")
     lowest = _LOWEST_LEVEL * size.mean()
     return 1.0 / level.clip(lower=lowest) if lowest > 0 else pd.Series(1.0, index=frame.index)
+
+
+def _log1p(task: TaskConfig) -> GlobalSklearnTransformer:
+    return GlobalSklearnTransformer(FunctionTransformer(np.log1p, np.expm1))
+
+
+def _difference_season(task: TaskConfig) -> Differences:
+    return Differences([task.season_length])
+
+
+def _standard_scaler(task: TaskConfig) -> LocalStandardScaler:
+    return LocalStandardScaler()
+
+
+_TRANSFORMS = {
+    "log1p": _log1p,
+    "difference_season": _difference_season,
+    "standard_scaler": _standard_scaler,
+}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from clepsydra.config import EvaluateConfig, ModelsConfig, TaskConfig
-from clepsydra.models.backtest import to_wall_frame
+from clepsydra.models.wall import to_wall_frame
 
 __all__ = [
     "choose_champions",

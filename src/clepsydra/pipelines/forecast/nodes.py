@@ -9,16 +9,14 @@ import pandas as pd
 from clepsydra.config import ModelsConfig, SourcesConfig, TaskConfig
 from clepsydra.errors import ConfigError, PanelError
 from clepsydra.fingerprint import fingerprint
-from clepsydra.models.backtest import (
-    forecast,
-    history_length,
-    to_wall_frame,
-    until,
-    without_hindsight,
-)
-from clepsydra.models.base import build_models, combinations, local_models
-from clepsydra.models.intervals import add_quantiles, quantile_columns
-from clepsydra.pipelines.train.nodes import combine, lead_steps, without_past_only
+from clepsydra.models.base import quantile_columns
+from clepsydra.models.cost import Cost
+from clepsydra.models.forecasting import candidates, forecast
+from clepsydra.models.intervals import add_quantiles
+from clepsydra.models.isolation import Isolation
+from clepsydra.models.knowledge import Knowledge
+from clepsydra.models.registry import combinations, local_models
+from clepsydra.pipelines.train.nodes import combine, lead_steps
 from clepsydra.timegrid import add_span
 
 __all__ = ["assemble_forecasts", "forecast_models"]
@@ -27,6 +25,7 @@ __all__ = ["assemble_forecasts", "forecast_models"]
 def forecast_models(
     panel: pd.DataFrame,
     future: pd.DataFrame,
+    series: pd.DataFrame,
     fitted: dict[str, Any],
     bundle: dict[str, Any],
     sources: SourcesConfig,
@@ -37,8 +36,8 @@ def forecast_models(
     """Forecast with what champions need: the global model `name`, or all per-series models.
 
     Returns:
-        points: `unique_id`, `ds`, `model`, `y_hat`.
-        failures: `unique_id`, `model`, `reason`.
+        points: `unique_id`, `ds`, `model`, `y_hat` and the model's own quantiles, if it has any.
+        failures: `unique_id`, `model`, `reason`, `fallback`.
 
     Raises:
         ConfigError: the models or the task have changed since the bundle was made.
@@ -56,19 +55,17 @@ def forecast_models(
         if unique_id in ids:
             needed.update(members.get(champion, [champion]))
     points = [_empty_points(future)]
-    failures = [pd.DataFrame({"unique_id": [], "reason": [], "model": []}, dtype=object)]
-    known = without_hindsight(without_past_only(panel, sources)).drop(
-        columns=["is_imputed", "is_outlier"], errors="ignore"
-    )
+    failures = [pd.DataFrame(columns=["unique_id", "reason", "fallback", "model"], dtype=object)]
     names = [name] if name else local_models(models)
     chosen = [candidate for candidate in names if candidate in needed and candidate in fitted]
-    for chosen_name, model in build_models(chosen, models, task, lead_steps(future, task)).items():
-        longest = history_length(model, models.root[chosen_name])
-        history = to_wall_frame(until(known, panel["ds"].max(), longest), task)
-        state, problem = fitted[chosen_name]
-        rows, reasons = forecast(chosen_name, model, state, problem, history, future, task)
-        points.append(rows.assign(model=chosen_name))
-        failures.append(reasons.assign(model=chosen_name))
+    origin = Knowledge.of(panel, future, series, sources, task).at(panel["ds"].max())
+    with Isolation() as isolation:
+        for candidate in candidates(chosen, models, task, lead_steps(future, task)):
+            rows, reasons = forecast(
+                candidate, fitted[candidate.name], origin, None, isolation, Cost()
+            )
+            points.append(rows.assign(model=candidate.name))
+            failures.append(reasons.assign(model=candidate.name))
     return pd.concat(points, ignore_index=True), pd.concat(failures, ignore_index=True)
 
 

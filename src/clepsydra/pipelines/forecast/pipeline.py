@@ -13,7 +13,7 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
         [
             Node(
                 forecast_models,
-                inputs=["panel@pandas", "future", "fitted", "bundle", *_PARAMETERS],
+                inputs=["panel@pandas", "future", "series", "fitted", "bundle", *_PARAMETERS],
                 outputs=["next_points", "next_failures"],
                 name="forecast_local_models",
             )
@@ -22,7 +22,7 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
     across = [
         Node(
             bind(forecast_models, name=name),
-            inputs=["panel", "future", f"{name}.fitted", "bundle", *_PARAMETERS],
+            inputs=["panel", "future", "series", f"{name}.fitted", "bundle", *_PARAMETERS],
             outputs=[f"{name}.next_points", f"{name}.next_failures"],
             name=f"forecast_{name}",
         )

@@ -7,17 +7,15 @@ from typing import Any
 import pandas as pd
 
 from clepsydra.config import ModelsConfig, SourcesConfig, TaskConfig, WindowsConfig
-from clepsydra.models.backtest import backtest, finalize, to_wall_frame
-from clepsydra.models.base import build_models, combinations, local_models
-from clepsydra.models.intervals import quantile_columns, rolling_quantiles
+from clepsydra.models.backtest import backtest
+from clepsydra.models.base import quantile_columns
+from clepsydra.models.forecasting import candidates, finalize
+from clepsydra.models.intervals import rolling_quantiles
+from clepsydra.models.knowledge import Knowledge
+from clepsydra.models.registry import combinations, local_models
+from clepsydra.models.wall import to_wall_frame
 
-__all__ = [
-    "assemble_backtests",
-    "backtest_models",
-    "combine",
-    "lead_steps",
-    "without_past_only",
-]
+__all__ = ["assemble_backtests", "backtest_models", "combine", "lead_steps"]
 
 Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]
 
@@ -25,6 +23,7 @@ Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]
 def backtest_models(
     panel: pd.DataFrame,
     future: pd.DataFrame,
+    series: pd.DataFrame,
     windows: pd.DataFrame,
     sources: SourcesConfig,
     task: TaskConfig,
@@ -35,16 +34,13 @@ def backtest_models(
     """Backtest and fit models: the global model `name`, or, without one, all per-series models.
 
     Returns:
-        point forecasts, failures, costs, and what each model learnt from all the history.
+        forecasts, failures, costs, and what each model learnt from all the history.
     """
     names = [name] if name else local_models(models)
     result = backtest(
-        build_models(names, models, task, lead_steps(future, task)),
-        models,
-        without_past_only(panel, sources),
-        future,
+        candidates(names, models, task, lead_steps(future, task)),
+        Knowledge.of(panel, future, series, sources, task),
         windows,
-        task,
         windows_config.refit_every,
     )
     return result.forecasts, result.failures, result.costs, result.states
@@ -62,8 +58,8 @@ def assemble_backtests(
 
     Returns:
         `unique_id`, `cutoff`, `ds`, `model`, `y` (missing where the panel's value was imputed:
-        there is nothing to compare with), `y_hat` and the quantile columns; those of a
-        window come from the errors of windows that had ended by its cutoff, so the first windows
+        there is nothing to compare with), `y_hat` and the quantile columns: the model's own, or
+        from the errors of windows that had ended by a window's cutoff, so that the first windows
         have none.
     """
     members = panel["unique_id"].unique()
@@ -78,7 +74,7 @@ def assemble_backtests(
 
 
 def combine(points: pd.DataFrame, models: ModelsConfig, task: TaskConfig) -> pd.DataFrame:
-    """Add the rows of the models that are the median of others."""
+    """Add the rows of the models that are the median of others; they have no quantiles."""
     keys = [key for key in ("unique_id", "cutoff", "ds") if key in points.columns]
     frames = [points]
     for name, members in combinations(models).items():
@@ -92,14 +88,3 @@ def lead_steps(future: pd.DataFrame, task: TaskConfig) -> int:
     """Steps from a cutoff to the end of the horizon, on the clock that models see."""
     steps = to_wall_frame(future[["unique_id", "ds"]], task).groupby("unique_id").size()
     return int(steps.max()) if len(steps) else 1
-
-
-def without_past_only(panel: pd.DataFrame, sources: SourcesConfig) -> pd.DataFrame:
-    """The panel without the columns whose future is not known when a forecast is made."""
-    past_only = {
-        column
-        for source in sources.of_role("covariate").values()
-        if source.known == "past_only"
-        for column in source.renames.values()
-    }
-    return panel[[column for column in panel.columns if column not in past_only]]

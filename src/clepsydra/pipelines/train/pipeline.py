@@ -6,6 +6,7 @@ from clepsydra.sharding import gather, per_shard, sharded
 
 _BACKTEST_INPUTS = [
     "future",
+    "series",
     "windows",
     "params:sources",
     "params:task",

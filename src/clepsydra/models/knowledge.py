@@ -1,0 +1,141 @@
+"""What was known at a cutoff: the only door through which a model sees data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from clepsydra.config import SourcesConfig, TaskConfig
+from clepsydra.models.base import History
+from clepsydra.models.wall import to_wall_frame
+
+__all__ = ["Knowledge", "Origin", "without_hindsight"]
+
+_NOT_EXOGENOUS = {"unique_id", "ds", "y", "is_imputed", "is_outlier"}
+# What `series` says of the whole history would be hindsight.
+_NOT_STATIC = {
+    *("shard", "freq", "season_lengths", "first_ds", "last_ds", "n_observations", "flags", "unit"),
+}
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """A panel, and what of it was known when.
+
+    Attributes:
+        panel: `unique_id`, `ds` (naive UTC), `y`, `is_imputed`, then exogenous columns.
+        future: `unique_id`, `ds` and the known columns of the steps after the panel.
+        static: `unique_id`, then attributes.
+        known: columns known in advance.
+        past_only: columns of which nothing after a cutoff is known.
+        task: grid, season and clock.
+    """
+
+    panel: pd.DataFrame
+    future: pd.DataFrame
+    static: pd.DataFrame
+    known: tuple[str, ...]
+    past_only: tuple[str, ...]
+    task: TaskConfig
+
+    @classmethod
+    def of(
+        cls,
+        panel: pd.DataFrame,
+        future: pd.DataFrame,
+        series: pd.DataFrame,
+        sources: SourcesConfig,
+        task: TaskConfig,
+    ) -> Knowledge:
+        """From the line's tables; what of them was known when is as `sources` says.
+
+        Args:
+            panel: any series, with every column.
+            future: the steps after it.
+            series: the same series or more, and their attributes.
+            sources: which columns are past-only.
+            task: grid, season and clock.
+        """
+        past_only = {
+            column
+            for source in sources.of_role("covariate").values()
+            if source.known == "past_only"
+            for column in source.renames.values()
+        }
+        exogenous = [column for column in panel.columns if column not in _NOT_EXOGENOUS]
+        ids = panel["unique_id"].unique()
+        static = series.loc[series["unique_id"].isin(ids)]
+        static = static[[column for column in series.columns if column not in _NOT_STATIC]]
+        return cls(
+            panel,
+            future,
+            static.reset_index(drop=True),
+            tuple(column for column in exogenous if column not in past_only),
+            tuple(column for column in exogenous if column in past_only),
+            task,
+        )
+
+    def at(self, cutoff: pd.Timestamp) -> Origin:
+        """What was known when `cutoff` (naive UTC) was the last step."""
+        return Origin(self, cutoff)
+
+    @cached_property
+    def past(self) -> pd.DataFrame:
+        """Every step of the panel, without hindsight."""
+        columns = ["unique_id", "ds", "y", *self.known, *self.past_only]
+        rows = without_hindsight(self.panel)[columns]
+        return rows.sort_values(["unique_id", "ds"], ignore_index=True)
+
+    @cached_property
+    def steps(self) -> pd.DataFrame:
+        """Every step of the panel and of the future, with the columns known in advance."""
+        columns = ["unique_id", "ds", *self.known]
+        rows = pd.concat([self.panel[columns], self.future[columns]], ignore_index=True)
+        return rows.sort_values(["unique_id", "ds"], ignore_index=True)
+
+
+class Origin:
+    """The origin of a forecast: a cutoff, and what was known at it.
+
+    Models that see equally far back share a history, which is made once.
+    """
+
+    def __init__(self, knowledge: Knowledge, cutoff: pd.Timestamp):
+        self.cutoff, self.task = cutoff, knowledge.task
+        self._knowledge = knowledge
+        self._histories: dict[int | None, History] = {}
+
+    def history(self, longest: int | None = None) -> History:
+        """The last `longest` steps of every series up to and including the cutoff; or all."""
+        if longest not in self._histories:
+            past = self._knowledge.past
+            past = past[past["ds"] <= self.cutoff]
+            if longest:
+                past = past.groupby("unique_id", sort=False).tail(longest)
+            rows = to_wall_frame(past, self.task)
+            static = self._knowledge.static
+            static = static[static["unique_id"].isin(rows["unique_id"].unique())]
+            self._histories[longest] = History(
+                rows, static, self._knowledge.known, self._knowledge.past_only
+            )
+        return self._histories[longest]
+
+    def ahead(self, end: pd.Timestamp | None = None) -> pd.DataFrame:
+        """Steps after the cutoff, before `end`: `unique_id`, `ds` (naive UTC), known columns."""
+        steps = self._knowledge.steps
+        steps = steps[steps["ds"] > self.cutoff]
+        return steps if end is None else steps[steps["ds"] < end]
+
+
+def without_hindsight(panel: pd.DataFrame) -> pd.DataFrame:
+    """The panel with imputed values that know nothing of what came after them.
+
+    A gap that was interpolated carries the value at its far end, which a forecast made within the
+    gap could not know. Here it carries the last value before it.
+    """
+    if "is_imputed" not in panel or not panel["is_imputed"].any():
+        return panel
+    observed = panel["y"].where(~panel["is_imputed"])
+    return panel.assign(y=observed.groupby(panel["unique_id"]).ffill())

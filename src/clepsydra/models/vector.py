@@ -1,0 +1,146 @@
+"""Vector autoregression: related series that explain each other."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+from statsmodels.tsa.vector_ar.var_model import VAR, VARProcess
+from statsmodels.tsa.vector_ar.var_model import forecast as recursion
+
+from clepsydra.config import TaskConfig
+from clepsydra.models.base import LEVELS, History, Model, quantile_columns
+
+__all__ = ["VarModel"]
+
+
+class VarModel(Model):
+    r"""Each step of a group of series is a linear function of the steps before it of them all.
+
+    .. math:: z_t = c + \sum_{i=1}^{p} A_i\, z_{t-i} + u_t
+
+    where :math:`z_t` is the vector of the group's seasonal differences, each in units of its own
+    spread. A group has a parameter for every pair of series and lag, so it must be small beside its
+    history: one with less than two observations a parameter is refused, and gets the fallback.
+
+    Source: Lütkepohl, New Introduction to Multiple Time Series Analysis (2005).
+
+    Args:
+        task: gives the season length.
+        lead: unused; it forecasts any number of steps.
+        lags: the order p.
+        group_by: the attribute whose values are the groups; without it all series are one.
+        difference_season: model the difference from a season ago.
+    """
+
+    scope = "panel"
+    uses = frozenset({"static"})
+    own_quantiles = True
+    cost = 0.05
+
+    def __init__(
+        self,
+        task: TaskConfig,
+        lead: int,
+        lags: int = 3,
+        group_by: str | None = None,
+        difference_season: bool = True,
+    ):
+        self._lags, self._group_by = lags, group_by
+        self._season = task.season_length if difference_season else 0
+        self.min_history = 2 * self._season + lags + 2
+
+    def fit(self, history: History) -> list[tuple[pd.DataFrame, np.ndarray, np.ndarray]]:
+        """For each group: the spread of each series, the coefficients, the errors' covariance."""
+        states = []
+        for ids in self._groups(history):
+            z = self._stationary(_wide(history, ids))
+            parameters = 1 + self._lags * len(ids)
+            if len(z) - self._lags < 2 * parameters:
+                continue
+            spread = z.std().to_frame("spread")
+            values = (z / spread["spread"]).to_numpy()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                fitted = VAR(values).fit(self._lags, trend="c")
+            states.append((spread, np.asarray(fitted.params), np.asarray(fitted.sigma_u)))
+        if not states:
+            raise ValueError(
+                f"no group of series has two steps for each of its parameters: give 'group_by' an "
+                f"attribute with small groups, or fewer than {self._lags} 'lags'"
+            )
+        return states
+
+    def predict(
+        self,
+        state: list[tuple[pd.DataFrame, np.ndarray, np.ndarray]],
+        history: History,
+        future: pd.DataFrame,
+        horizon: int,
+    ) -> pd.DataFrame:
+        present = set(history.ids)
+        frames = []
+        for spread, params, sigma in state:
+            ids = spread.index
+            if not present.issuperset(ids):
+                continue  # without one of its series a group has no forecast
+            y = _wide(history, ids)
+            z = self._stationary(y) / spread["spread"]
+            process = VARProcess(_coefficients(params, len(ids)), params[0], sigma)
+            newest = z.to_numpy()[-self._lags :]
+            steps = recursion(newest, process.coefs, process.intercept, horizon)
+            error = np.sqrt(np.diagonal(process.forecast_cov(horizon), axis1=1, axis2=2))
+            steps, error = steps * spread["spread"].to_numpy(), error * spread["spread"].to_numpy()
+            level, error = self._levels(y.to_numpy(), steps, error)
+            ds = future.loc[future["unique_id"] == ids[0], "ds"]
+            for column, unique_id in enumerate(ids):
+                quantiles = level[:, [column]] + error[:, [column]] * norm.ppf(LEVELS)
+                frames.append(
+                    pd.DataFrame(quantiles, columns=quantile_columns()).assign(
+                        unique_id=unique_id, ds=ds.to_numpy(), y_hat=level[:, column]
+                    )
+                )
+        if not frames:
+            raise ValueError("no group of series that was fitted is here in whole")
+        return pd.concat(frames, ignore_index=True)[
+            ["unique_id", "ds", "y_hat", *quantile_columns()]
+        ]
+
+    def _groups(self, history: History) -> list[pd.Index]:
+        if self._group_by is None:
+            return [history.ids]
+        if self._group_by not in history.static:
+            raise ValueError(
+                f"'group_by' is {self._group_by!r}; there are {list(history.static)[1:]}"
+            )
+        groups = history.static.groupby(self._group_by, sort=True)["unique_id"]
+        return [pd.Index(sorted(ids)) for _, ids in groups]
+
+    def _stationary(self, y: pd.DataFrame) -> pd.DataFrame:
+        return y.diff(self._season).iloc[self._season :] if self._season else y
+
+    def _levels(
+        self, y: np.ndarray, steps: np.ndarray, error: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Forecasts and their errors of the values, from those of the differences `[H, K]`."""
+        if not self._season:
+            return steps, error
+        level, variance = np.empty_like(steps), np.empty_like(steps)
+        for step in range(len(steps)):
+            before = step - self._season
+            level[step] = steps[step] + (level[before] if before >= 0 else y[before])
+            variance[step] = error[step] ** 2 + (variance[before] if before >= 0 else 0.0)
+        return level, np.sqrt(variance)
+
+
+def _wide(history: History, ids: pd.Index) -> pd.DataFrame:
+    """The steps that all series have, a column each."""
+    rows = history.rows[history.rows["unique_id"].isin(ids)]
+    return rows.pivot(index="ds", columns="unique_id", values="y")[list(ids)].dropna()
+
+
+def _coefficients(params: np.ndarray, number: int) -> np.ndarray:
+    """`[p, K, K]` matrices from the regression's table, whose first row is the constant."""
+    return params[1:].reshape(-1, number, number).transpose(0, 2, 1)
