@@ -340,6 +340,8 @@ def test_holidays_need_a_country() -> None:
     [
         (DeployConfig, {"max_relative_error": 0}),
         (EvaluateConfig, {"shrinkage": -1}),
+        (EvaluateConfig, {"confidence": 1}),
+        (EvaluateConfig, {"bootstrap": 99}),
         (MonitorConfig, {"significance": 1}),
         (MonitorConfig, {"max_share_drifted": 1.1}),
         (ModelSpec, {"engine": "sarimax", "option": {}}),

@@ -1,4 +1,4 @@
-"""Scores against an independent implementation, and champions for every series."""
+"""Scores of the right windows, models told apart, and champions for every series."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from utilsforecast import losses
+from sklearn.metrics import mean_absolute_error
 
 from clepsydra.config import EvaluateConfig, ModelsConfig
 from clepsydra.models.intervals import quantile_columns
+from clepsydra.models.metrics import METRICS
 from clepsydra.pipelines.evaluate.nodes import (
     choose_champions,
+    compare_models,
     judge_champions,
+    measure_losses,
     rank_models,
     score_backtests,
     seasonal_scales,
@@ -90,7 +93,7 @@ def score(metrics: pd.DataFrame, role: str, metric: str) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("role", ["select", "report"])
-def test_scores_equal_those_of_an_independent_implementation(
+def test_scores_are_of_the_windows_of_their_role(
     metrics: pd.DataFrame,
     backtests: pd.DataFrame,
     windows: pd.DataFrame,
@@ -98,33 +101,18 @@ def test_scores_equal_those_of_an_independent_implementation(
     role: str,
 ) -> None:
     cutoffs = windows.loc[windows["role"] == role, "cutoff"]
-    wide = backtests[backtests["cutoff"].isin(cutoffs)].pivot(
-        index=["unique_id", "cutoff", "ds", "y"], columns="model", values="y_hat"
-    )
-    wide = wide.reset_index().drop(columns="cutoff")
-    names = ["good", "odd", "ref"]
-    train = panel[panel["ds"] <= windows["cutoff"].min()]
-    usable = ["a", "b", "c"]
-    theirs = {
-        "mae": losses.mae(wide, names),
-        "rmse": losses.rmse(wide, names),
-        "mase": losses.mase(
-            wide[wide["unique_id"].isin(usable)],
-            names,
-            seasonality=24,
-            train_df=train[train["unique_id"].isin(usable)],
-        ),
-    }
-    for metric, expected in theirs.items():
-        ours = score(metrics, role, metric).loc[expected["unique_id"].tolist(), names]
-        np.testing.assert_allclose(ours.to_numpy(), expected[names].to_numpy(), rtol=1e-9)
-    errors = wide.set_index("unique_id")
-    bias = errors[names].sub(errors["y"], axis=0).groupby(level=0).mean()
-    np.testing.assert_allclose(score(metrics, role, "bias")[names], bias)
+    known = panel[panel["ds"] <= windows["cutoff"].min()]
     rows = backtests[backtests["cutoff"].isin(cutoffs)]
-    inside = rows["y"].between(rows["q0.1"], rows["q0.9"])
-    expected = inside.groupby([rows["unique_id"], rows["model"]]).mean().unstack()
-    np.testing.assert_allclose(score(metrics, role, "coverage_80"), expected)
+    assert set(metrics["metric"]) == set(METRICS)
+    for (unique_id, model), group in rows.groupby(["unique_id", "model"]):
+        mae = mean_absolute_error(group["y"], group["y_hat"])
+        assert score(metrics, role, "mae").loc[unique_id, model] == pytest.approx(mae)
+        y = known.loc[known["unique_id"] == unique_id, "y"].to_numpy()
+        if unique_id in ("a", "b", "c"):
+            mase = mae / np.abs(y[24:] - y[:-24]).mean()
+            assert score(metrics, role, "mase").loc[unique_id, model] == pytest.approx(mase)
+        inside = group["y"].between(group["q0.1"], group["q0.9"]).mean()
+        assert score(metrics, role, "coverage_80").loc[unique_id, model] == pytest.approx(inside)
 
 
 def test_a_scale_of_zero_or_none_leaves_the_mase_missing_and_the_series_in(
@@ -135,6 +123,8 @@ def test_a_scale_of_zero_or_none_leaves_the_mase_missing_and_the_series_in(
     assert table[["a", "b", "c"]].gt(0).all()
     mase = score(metrics, "report", "mase")
     assert mase.loc["flat"].isna().all()
+    notes = metrics[metrics["value"].isna()].set_index("unique_id")["note"]
+    assert set(notes["flat"]) == {"scale is zero"}
     assert score(metrics, "report", "mae").loc["flat"].notna().all()
 
 
@@ -211,16 +201,89 @@ def test_without_any_score_the_reference_is_champion(metrics: pd.DataFrame) -> N
     assert found["model"].tolist() == ["ref", "ref"]
 
 
-def test_the_leaderboard_ranks_by_mean_and_tells_what_differs(metrics: pd.DataFrame) -> None:
-    ranks = rank_models(metrics)
+@pytest.fixture(scope="module")
+def losses(backtests: pd.DataFrame, windows: pd.DataFrame, scales: pd.DataFrame) -> pd.DataFrame:
+    return measure_losses(backtests, windows, scales)
+
+
+def test_the_leaderboard_ranks_by_mean_and_tells_what_differs(
+    metrics: pd.DataFrame, losses: pd.DataFrame
+) -> None:
+    ranks = rank_models(metrics, losses, EVALUATE)
+    assert list(ranks) == ["model", "metric", "value", "rank", "group", "mcs_pvalue"]
     mae = ranks[ranks["metric"] == "mae"].set_index("model")
     assert mae["rank"].to_dict() == {"good": 1, "ref": 2, "odd": 3}
     assert mae["value"]["good"] == pytest.approx(score(metrics, "report", "mae")["good"].mean())
-    assert mae["group"]["good"] == "a"
-    many = {f"s{n}": {"ref": 2.0 + n, "good": 1.0 + n, "odd": 1.0 + n} for n in range(20)}
-    table = rank_models(metrics_of(many, "report"))
-    groups = table[table["metric"] == "mae"].set_index("model")["group"].to_dict()
-    assert groups == {"good": "a", "odd": "a", "ref": "b"}
+    for metric, rows in ranks.groupby("metric"):
+        groups = rows.set_index("model")["group"].to_dict()
+        if metric in ("mae", "mase", "rmse", "rmsse", "wql"):
+            assert groups == {"good": "a", "ref": "b", "odd": "b"}, metric
+            assert rows["mcs_pvalue"].notna().all()
+        else:
+            assert groups == dict.fromkeys(groups, ""), metric
+            assert rows["mcs_pvalue"].isna().all()
+
+
+def test_bias_and_coverage_are_ranked_by_their_distance_from_what_they_should_be(
+    metrics: pd.DataFrame, losses: pd.DataFrame
+) -> None:
+    values = {"good": 0.84, "ref": 0.70, "odd": 0.99}
+    rows = pd.DataFrame(
+        [
+            ("a", "report", model, metric, value - less)
+            for model, value in values.items()
+            for metric, less in (("coverage_80", 0.0), ("bias", 0.8), ("mae", 0.0))
+        ],
+        columns=["unique_id", "role", "model", "metric", "value"],
+    )
+    ranks = rank_models(rows, losses, EVALUATE).set_index(["metric", "model"])["rank"]
+    assert ranks["coverage_80"].to_dict() == {"good": 1, "ref": 2, "odd": 3}
+    assert ranks["bias"].to_dict() == {"good": 1, "ref": 2, "odd": 3}
+    assert ranks["mae"].to_dict() == {"ref": 1, "good": 2, "odd": 3}
+
+
+def test_models_that_are_equally_good_share_the_group(
+    backtests: pd.DataFrame, windows: pd.DataFrame, scales: pd.DataFrame
+) -> None:
+    twin = backtests[backtests["model"] == "good"].assign(model="twin")
+    table = pd.concat([backtests, twin])
+    ranks = rank_models(
+        score_backtests(table, windows, scales), measure_losses(table, windows, scales), EVALUATE
+    )
+    mase = ranks[ranks["metric"] == "mase"].set_index("model")
+    assert mase["group"].to_dict() == {"good": "a", "twin": "a", "ref": "b", "odd": "b"}
+
+
+def test_without_report_windows_the_leaderboard_is_empty(
+    metrics: pd.DataFrame, losses: pd.DataFrame
+) -> None:
+    selecting = metrics[metrics["role"] == "select"]
+    ranks = rank_models(selecting, losses.iloc[:0], EVALUATE)
+    assert ranks.empty
+    assert list(ranks) == ["model", "metric", "value", "rank", "group", "mcs_pvalue"]
+    assert compare_models(losses.iloc[:0], MODELS).empty
+
+
+def test_losses_are_of_the_windows_that_report(losses: pd.DataFrame, windows: pd.DataFrame) -> None:
+    reporting = windows.loc[windows["role"] == "report", "cutoff"]
+    assert set(losses["cutoff"]) == set(reporting)
+    assert losses["ds"].min() > windows.loc[windows["role"] == "select", "cutoff"].max()
+
+
+def test_models_are_compared_with_the_reference_and_the_best(losses: pd.DataFrame) -> None:
+    found = compare_models(losses, MODELS)
+    assert list(found) == [
+        *("model", "against", "metric", "mean_difference", "statistic", "pvalue", "steps", "note")
+    ]
+    mase = found[found["metric"] == "mase"].set_index(["model", "against"])
+    assert set(mase.index) == {("good", "ref"), ("odd", "ref"), ("odd", "good"), ("ref", "good")}
+    assert (mase["pvalue"] < 0.05).all()
+    assert mase["mean_difference"].gt(0).to_dict() == {
+        ("good", "ref"): False,
+        ("odd", "ref"): True,
+        ("odd", "good"): True,
+        ("ref", "good"): True,
+    }
 
 
 def judge(

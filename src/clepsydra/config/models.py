@@ -60,10 +60,16 @@ class ModelsConfig(RootModel[dict[str, ModelSpec]]):
 
 
 class EvaluateConfig(Strict):
-    """How champions are chosen."""
+    """How champions are chosen and models told apart."""
 
     shrinkage: float = Field(
         10.0, ge=0, description="weight of the record over all series against a series' own"
+    )
+    confidence: float = Field(
+        0.9, gt=0, lt=1, description="that the best model is in the leaderboard's group a"
+    )
+    bootstrap: int = Field(
+        1000, ge=100, description="repetitions that the model confidence set is found with"
     )
 
 

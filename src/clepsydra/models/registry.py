@@ -31,7 +31,7 @@ class Engine(NamedTuple):
 
 ENGINES = {
     "statsforecast": Engine("clepsydra.models.statistical.StatsforecastModel", "series"),
-    "naive2": Engine("clepsydra.models.statistical.Naive2Model", "series"),
+    "naive2": Engine("clepsydra.models.naive2.Naive2Model", "series"),
     "sarimax": Engine("clepsydra.models.state_space.SarimaxModel", "series"),
     "unobserved_components": Engine(
         "clepsydra.models.state_space.UnobservedComponentsModel", "series"

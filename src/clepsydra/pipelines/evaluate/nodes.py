@@ -8,11 +8,16 @@ import numpy as np
 import pandas as pd
 
 from clepsydra.config import EvaluateConfig, ModelsConfig, TaskConfig
+from clepsydra.models.comparison import compare, find_best
+from clepsydra.models.losses import losses_over_time
+from clepsydra.models.metrics import history_scales, score_groups
 from clepsydra.models.wall import to_wall_frame
 
 __all__ = [
     "choose_champions",
+    "compare_models",
     "judge_champions",
+    "measure_losses",
     "rank_models",
     "score_backtests",
     "seasonal_scales",
@@ -20,24 +25,24 @@ __all__ = [
 
 _ROLES = ("select", "report")
 _LEAST_ERROR = 0.05
+# What a metric that is not least at its best should be.
+_NOMINAL = {"coverage_95": 0.95, "coverage_80": 0.80, "bias": 0.0}
 
 
 def seasonal_scales(panel: pd.DataFrame, windows: pd.DataFrame, task: TaskConfig) -> pd.DataFrame:
-    """The denominator of MASE: mean absolute seasonal difference before the first cutoff.
+    """What scaled errors are divided by: the seasonal differences before the first cutoff.
 
     On the local clock, so that the clocks' changes do not count as errors, and without imputed
-    values. Source: Hyndman and
-    Koehler, Another look at measures of forecast accuracy (2006).
+    values.
 
     Returns:
-        `unique_id`, `scale`; zero for a series that repeats itself exactly, missing for one that
-        has no season of history yet.
+        `unique_id`, `scale`, `squared_scale`, see `models.metrics.history_scales`; zero for a
+        series that repeats itself exactly, missing for one that has no season of history yet.
     """
     before = panel[panel["ds"] <= windows["cutoff"].min()]
     observed = before.assign(y=before["y"].where(~before["is_imputed"]))
     wall = to_wall_frame(observed[["unique_id", "ds", "y"]], task)
-    wall["scale"] = wall.groupby("unique_id")["y"].diff(task.season_length).abs()
-    scales = wall.groupby("unique_id")["scale"].mean()
+    scales = history_scales(wall, task.season_length).set_index("unique_id")
     ids = pd.Index(sorted(panel["unique_id"].unique()), name="unique_id")
     return scales.reindex(ids).reset_index()
 
@@ -45,41 +50,28 @@ def seasonal_scales(panel: pd.DataFrame, windows: pd.DataFrame, task: TaskConfig
 def score_backtests(
     backtests: pd.DataFrame, windows: pd.DataFrame, scales: pd.DataFrame
 ) -> pd.DataFrame:
-    """Errors of every series and model, apart for the windows that select and that report.
+    """Every metric of every series and model, apart for the windows that select and that report.
 
     Returns:
-        `unique_id`, `role`, `model`, `metric` (`mae`, `rmse`, `bias`, `mase`, `coverage_95`,
-        `coverage_80`), `value`. MASE is missing where the scale is zero or missing.
+        `unique_id`, `role`, `model`, `metric` (see `models.metrics`), `value`, `note`: why a value
+        is missing, or empty.
     """
-    role = windows.set_index("cutoff")["role"]
-    rows = backtests.assign(role=backtests["cutoff"].map(role))
-    rows = rows[rows["role"].isin(_ROLES) & rows["y"].notna()]
-    rows = rows.assign(
-        error=rows["y_hat"] - rows["y"],
-        coverage_95=_inside(rows, "q0.025", "q0.975"),
-        coverage_80=_inside(rows, "q0.1", "q0.9"),
-    )
-    groups = rows.groupby(["unique_id", "role", "model"], sort=True)
-    scores = pd.DataFrame(
-        {
-            "mae": groups["error"].agg(lambda error: error.abs().mean()),
-            "rmse": groups["error"].agg(lambda error: np.sqrt((error**2).mean())),
-            "bias": groups["error"].mean(),
-            "coverage_95": groups["coverage_95"].mean(),
-            "coverage_80": groups["coverage_80"].mean(),
-        }
-    ).reset_index()
-    scale = scores["unique_id"].map(scales.set_index("unique_id")["scale"])
-    scores["mase"] = scores["mae"] / scale.where(scale > 0)
-    return scores.melt(
-        id_vars=["unique_id", "role", "model"], var_name="metric", value_name="value"
-    )
+    role = backtests["cutoff"].map(windows.set_index("cutoff")["role"])
+    rows = backtests.assign(role=role)[role.isin(_ROLES)]
+    return score_groups(rows, scales, by=["unique_id", "role", "model"])
 
 
-def _inside(rows: pd.DataFrame, low: str, high: str) -> pd.Series:
-    known = rows[low].notna()
-    inside = (rows["y"] >= rows[low]) & (rows["y"] <= rows[high])
-    return inside.astype(float).where(known)
+def measure_losses(
+    backtests: pd.DataFrame, windows: pd.DataFrame, scales: pd.DataFrame
+) -> pd.DataFrame:
+    """What every model loses at every time of the windows that report.
+
+    Returns:
+        `metric`, `model`, `cutoff`, `ds`, `loss` (mean over the series), `series` (how many), see
+        `models.losses.losses_over_time`.
+    """
+    reporting = windows.loc[windows["role"] == "report", "cutoff"]
+    return losses_over_time(backtests[backtests["cutoff"].isin(reporting)], scales)
 
 
 def choose_champions(
@@ -121,50 +113,39 @@ def choose_champions(
     return pd.DataFrame(rows, columns=["unique_id", "model", "reason"])
 
 
-def rank_models(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Mean scores on the windows that report, ranked, with significance groups.
-
-    Models share the group `a` with the best one if a Wilcoxon signed-rank test over the series
-    does not tell them from it at 5 %, Holm-corrected for the number of models; others are `b`.
+def rank_models(
+    metrics: pd.DataFrame, losses: pd.DataFrame, evaluate: EvaluateConfig
+) -> pd.DataFrame:
+    """Mean scores on the windows that report, ranked, and which models may be the best.
 
     Returns:
-        `model`, `metric`, `value` (mean over series), `rank` (1 is best), `group`.
+        `model`, `metric`, `value` (mean over series), `rank` (1 is best), `group`, `mcs_pvalue`.
+        For metrics that have a loss at each time, `group` is `a` for the models of the model
+        confidence set and `b` for others; else it is empty and `mcs_pvalue` is missing. See
+        `models.comparison.model_confidence_set`.
     """
     reported = metrics[metrics["role"] == "report"]
     means = reported.groupby(["metric", "model"])["value"].mean().reset_index()
-    nominal = {"coverage_95": 0.95, "coverage_80": 0.80, "bias": 0.0}
-    target = means["metric"].map(nominal)
+    target = means["metric"].map(_NOMINAL)
     distance = (means["value"] - target).abs().where(target.notna(), means["value"])
     means["rank"] = distance.groupby(means["metric"]).rank(method="min")
-    groups: dict[tuple[str, str], str] = {}
-    for metric in ("mae", "mase", "rmse"):
-        table = reported[reported["metric"] == metric]
-        table = table.pivot(index="unique_id", columns="model", values="value").dropna(how="all")
-        groups |= {(metric, model): group for model, group in _groups(table).items()}
-    keys = zip(means["metric"], means["model"], strict=True)
-    means["group"] = [groups.get(key, "") for key in keys]
-    columns = ["model", "metric", "value", "rank", "group"]
+    best = find_best(losses, evaluate.confidence, evaluate.bootstrap)
+    means = means.merge(best, on=["metric", "model"], how="left")
+    means["mcs_pvalue"] = means["mcs_pvalue"].astype(float)
+    means["group"] = means["included"].map({True: "a", False: "b"}).fillna("")
+    columns = ["model", "metric", "value", "rank", "group", "mcs_pvalue"]
     return means.sort_values(["metric", "rank", "model"], ignore_index=True)[columns]
 
 
-def _groups(table: pd.DataFrame) -> dict[str, str]:
-    from scipy.stats import wilcoxon
+def compare_models(losses: pd.DataFrame, models: ModelsConfig) -> pd.DataFrame:
+    """Every model against the reference and against the best one, on the windows that report.
 
-    if table.empty or table.mean().isna().all():
-        return {}
-    best = table.mean().idxmin()
-    pvalues = {}
-    for model in table.columns:
-        difference = (table[model] - table[best]).dropna()
-        if model == best or not difference.any():
-            pvalues[model] = 1.0
-        else:
-            pvalues[model] = float(wilcoxon(difference, zero_method="zsplit").pvalue)
-    groups, still = {}, True
-    for position, model in enumerate(sorted(pvalues, key=lambda name: pvalues[name])):
-        still = still and pvalues[model] * (len(pvalues) - 1 - position) < 0.05 and model != best
-        groups[model] = "b" if still else "a"
-    return groups
+    Returns:
+        `model`, `against`, `metric`, `mean_difference` (above zero where `model` loses more),
+        `statistic`, `pvalue`, `steps`, `note`: Diebold-Mariano tests, see
+        `models.comparison.compare`.
+    """
+    return compare(losses, models.reference)
 
 
 def judge_champions(

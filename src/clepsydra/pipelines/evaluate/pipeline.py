@@ -2,7 +2,9 @@ from kedro.pipeline import Node, Pipeline
 
 from clepsydra.pipelines.evaluate.nodes import (
     choose_champions,
+    compare_models,
     judge_champions,
+    measure_losses,
     rank_models,
     score_backtests,
     seasonal_scales,
@@ -10,7 +12,7 @@ from clepsydra.pipelines.evaluate.nodes import (
 
 
 def create_pipeline() -> Pipeline:
-    """Backtests to metrics, a leaderboard and a champion for every series."""
+    """Backtests to metrics, a leaderboard, comparisons and a champion for every series."""
     return Pipeline(
         [
             Node(
@@ -26,10 +28,22 @@ def create_pipeline() -> Pipeline:
                 name="score_backtests",
             ),
             Node(
+                measure_losses,
+                inputs=["backtests", "windows", "scales"],
+                outputs="losses",
+                name="measure_losses",
+            ),
+            Node(
                 rank_models,
-                inputs="metrics",
+                inputs=["metrics", "losses", "params:evaluate"],
                 outputs="leaderboard",
                 name="rank_models",
+            ),
+            Node(
+                compare_models,
+                inputs=["losses", "params:models"],
+                outputs="comparisons",
+                name="compare_models",
             ),
             Node(
                 choose_champions,

@@ -67,13 +67,13 @@ def draw_forecasts(panel: pd.DataFrame, forecasts: pd.DataFrame, task: TaskConfi
 
 
 def draw_leaderboard(leaderboard: pd.DataFrame) -> go.Figure:
-    """Mean MASE of every model on the windows that report, best first."""
+    """Mean MASE of every model on the report windows, best first; its confidence set in blue."""
     rows = leaderboard[leaderboard["metric"] == "mase"].sort_values("value", ascending=False)
     colours = rows["group"].map({"a": _BLUE}).fillna(_GREY)
     figure = go.Figure(
         go.Bar(x=rows["value"], y=rows["model"], orientation="h", marker_color=colours)
     )
-    title = "Models on report windows: blue ones cannot be told from the best at 5 %"
+    title = "Models on report windows: any of the blue ones may be the best"
     return _layout(figure, title, "mean MASE on report windows", "").update_layout(
         hovermode="closest"
     )
