@@ -18,8 +18,8 @@ from clepsydra.models.backtest import (
 )
 from clepsydra.models.base import build_models, combinations, local_models
 from clepsydra.models.intervals import add_quantiles, quantile_columns
+from clepsydra.origins import target_start
 from clepsydra.pipelines.train.nodes import combine, lead_steps, without_past_only
-from clepsydra.timegrid import add_span
 
 __all__ = ["assemble_forecasts", "forecast_models"]
 
@@ -100,7 +100,7 @@ def assemble_forecasts(
             f"the calibration is not the one of bundle {bundle['bundle_id']}; run 'deploy' again"
         )
     table = combine(pd.concat([part for part in points if len(part)]), models, task)
-    start = add_span(pd.Timestamp(clock["panel_end"]), task.gap, task.freq, task.timezone)
+    start = target_start(pd.Timestamp(clock["panel_end"]), task)
     champion = table["unique_id"].map(bundle["champions"])
     table = table[(table["ds"] >= start) & (table["model"] == champion)]
     lost = set(series.loc[series["n_observations"] > 0, "unique_id"]) - set(table["unique_id"])
