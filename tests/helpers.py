@@ -25,7 +25,8 @@ from clepsydra.config import (
 )
 from clepsydra.datasets.raw_store import Feed, RawStore, RawStoreDataset
 from clepsydra.datasets.spool import Spool
-from clepsydra.pipelines.clean.nodes import clean_attributes, clean_covariate, set_clock
+from clepsydra.pipelines.clean.clock import set_clock
+from clepsydra.pipelines.clean.covariates import clean_attributes, clean_covariate
 from clepsydra.pipelines.clean.shard import clean_shard
 from clepsydra.pipelines.collect.nodes import collect_source, collect_target
 from clepsydra.row_columns import HASH, LOCAL
@@ -131,7 +132,7 @@ def flights(first: str, as_of: str, ids: tuple[str, ...]) -> dict[str, Any]:
         chosen = pl.concat_str(source.id_columns, separator="-").is_in(ids)
         stores[target].save(_part_of(feed, chosen, first))
         for name in stores.keys() - {target}:
-            feed = collect_source(sources, collected, *how, name=name)
+            feed = collect_source(sources, collected, *how, task, name=name)
             stores[name].save(_part_of(feed, pl.lit(True), first))
         raw = {name: store.load() for name, store in stores.items()}
         tables = _clean(raw, sources, task, calendar, as_of)

@@ -62,6 +62,13 @@ def test_the_projects_own_configuration_is_accepted() -> None:
         ({"horizon": "D"}, "horizon", "'D' is neither"),
         ({"horizon": ""}, "horizon", "'' is neither"),
         ({"gap": -1}, "gap", "-1 is neither"),
+        ({"gate": "9:00"}, "gate", "'9:00' is no time of day: write .* minutes, e.g. '09:00'"),
+        ({"gate": "24:00"}, "gate", "'24:00' is no time of day"),
+        ({"gate": "09:60"}, "gate", "'09:60' is no time of day"),
+        ({"gate": "09:00:00"}, "gate", "'09:00:00' is no time of day"),
+        ({"gate": "morning"}, "gate", "'morning' is no time of day"),
+        ({"gate": 630}, "gate", "630 is a number.* without quotes: write gate: '10:30'"),
+        ({"gate": 9.5}, "gate", "valid string"),
         ({"season_lengths": []}, "season_lengths", "at least 1 item"),
         ({"season_lengths": [0]}, "season_lengths", "at least 1 step"),
         ({"fill": "magic"}, "fill", "'zero' or 'interpolate'"),
@@ -75,6 +82,27 @@ def test_a_wrong_task_names_the_key_and_what_it_should_be(
     with pytest.raises(ValidationError, match=says) as caught:
         make_task(**changes)
     assert caught.value.errors()[0]["loc"][0] == key
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"gap": "1D"}, "'gate' and 'gap' both say .*: leave out gap: 1D, .* gate: '09:00'"),
+        ({"horizon": 24}, "'gate' needs 'horizon' in days.*: instead of 24 write .* horizon: 1D"),
+        ({"freq": "D"}, "'gate' does not fit steps of D.*: leave it out and write 'gap' in steps"),
+        ({"freq": "MS"}, "'gate' does not fit steps of MS"),
+    ],
+)
+def test_a_gate_says_what_it_does_not_go_with(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        make_task(**{"gate": "09:00", "horizon": "1D", **changes})
+
+
+def test_a_gate_is_a_time_of_day() -> None:
+    task = make_task(gate="09:05", horizon="2D", freq="15min")
+    assert task.gate_time == dt.time(9, 5)
+    assert make_task().gate_time is None
+    assert TaskConfig.model_validate(task.model_dump()) == task
 
 
 @pytest.mark.parametrize("freq", ["h", "15min", "D", "B", "W-SUN", "W-MON", "MS", "ME", "QE", "YS"])
@@ -321,6 +349,9 @@ def test_wrong_models_say_what_they_should_be(models: dict[str, Any], says: str)
         ({"step": 0}, "step"),
         ({"step": -1}, "step"),
         ({"step": "1W"}, "step"),
+        ({"history": 0}, "history"),
+        ({"history": "0D"}, "history"),
+        ({"history": "56"}, "history"),
         ({"windows": 3}, "windows"),
     ],
 )
@@ -328,6 +359,12 @@ def test_wrong_windows_name_the_key(changes: dict[str, Any], key: str) -> None:
     with pytest.raises(ValidationError) as caught:
         WindowsConfig.model_validate({"calibrate": 1, "select": 1, "report": 1, **changes})
     assert caught.value.errors()[0]["loc"][0] == key
+
+
+@pytest.mark.parametrize("history", [None, 1, 1344, "56D"])
+def test_a_history_is_all_of_the_past_or_a_span(history: int | str | None) -> None:
+    windows = {"calibrate": 1, "select": 1, "report": 1, "history": history}
+    assert WindowsConfig.model_validate(windows).history == history
 
 
 def test_holidays_need_a_country() -> None:

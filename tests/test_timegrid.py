@@ -263,4 +263,6 @@ def test_days_stay_at_midnight_around_a_midnight_that_does_not_exist(
     )
     assert snap(pd.Series(starts) + pd.Timedelta("90min"), "D", zone).tolist() == starts
     assert [add_span(starts[0], number, "D", zone) for number in range(7)] == starts
+    assert [add_span(starts[3], f"{number}D", "h", zone) for number in range(-3, 4)] == starts
+    assert [add_span(starts[6], -number, "D", zone) for number in range(7)] == starts[::-1]
     assert grid(starts[3], starts[5], "D", zone).tolist() == starts[3:5]

@@ -4,7 +4,7 @@ The command line prints them without a traceback. They cross process borders, so
 from one message string and pickles as any exception does.
 """
 
-__all__ = ["ClepsydraError", "ConfigError", "PanelError", "SourceError"]
+__all__ = ["ClepsydraError", "ConfigError", "LeakError", "PanelError", "SourceError"]
 
 
 class ClepsydraError(Exception):
@@ -17,6 +17,10 @@ class ConfigError(ClepsydraError):
 
 class SourceError(ClepsydraError):
     """A raw source cannot be read as it is described."""
+
+
+class LeakError(ClepsydraError):
+    """A forecast depends on what was not known when it was made."""
 
 
 class PanelError(ClepsydraError):

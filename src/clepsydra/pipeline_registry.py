@@ -49,7 +49,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "explore": explore.create_pipeline(n_shards),
         "split": split.create_pipeline(),
         "train": train.create_pipeline(n_shards, models),
-        "evaluate": evaluate.create_pipeline(),
+        "evaluate": evaluate.create_pipeline(n_shards),
         "deploy": deploy.create_pipeline(),
         "forecast": forecast.create_pipeline(n_shards, models),
         "monitor": monitor.create_pipeline(),

@@ -18,6 +18,7 @@ from clepsydra.row_columns import LOCAL
 
 __all__ = [
     "add_span",
+    "first_instant",
     "grid",
     "local_day_start",
     "period_start",
@@ -101,6 +102,27 @@ def local_day_start(day: dt.date, timezone: str) -> pd.Timestamp:
     return to_utc(pd.Timestamp(day), timezone)
 
 
+def first_instant(day: dt.date, time: dt.time, timezone: str) -> pd.Timestamp:
+    """The first instant (naive UTC) at which the local clock shows that time of that day or more.
+
+    A time that clocks repeat is the first of the two; one that they skip, the instant they move.
+
+    Examples:
+        >>> first_instant(dt.date(2013, 3, 10), dt.time(2, 30), "America/New_York")
+        Timestamp('2013-03-10 07:00:00')
+        >>> first_instant(dt.date(2013, 11, 3), dt.time(1, 30), "America/New_York")
+        Timestamp('2013-11-03 05:30:00')
+    """
+    local = dt.datetime.combine(day, time, ZoneInfo(timezone))
+    # PEP 495: of a time that clocks skip `fold` 0 has the offset before, and 1 the one after.
+    before, after = (local.replace(fold=fold).utcoffset() for fold in (0, 1))
+    naive = pd.Timestamp(local.replace(tzinfo=None)).as_unit("ns")
+    if before is None or after is None or after <= before:
+        return naive - (before or dt.timedelta())
+    minutes = pd.Series(pd.date_range(naive - after, naive - before, freq="min"))
+    return minutes[to_wall(minutes, timezone) >= naive].iloc[0]
+
+
 def _offset(freq: str) -> pd.tseries.offsets.BaseOffset:
     return pd.tseries.frequencies.to_offset(freq)
 
@@ -173,7 +195,8 @@ def snap(utc: pd.Series, freq: str, timezone: str) -> pd.Series:
 def add_span(start: pd.Timestamp, span: int | str, freq: str, timezone: str) -> pd.Timestamp:
     """Move a naive UTC time by `span` grid steps, or by local days if `span` is like `"1D"`.
 
-    A local day has 23 or 25 hours when the clocks change. `span` may be negative.
+    A local day has 23 or 25 hours when the clocks change, and begins at 1:00 where they skip its
+    midnight. `span` may be negative.
 
     Examples:
         >>> eve = local_day_start(dt.date(2013, 11, 3), "America/New_York")
@@ -189,4 +212,6 @@ def add_span(start: pd.Timestamp, span: int | str, freq: str, timezone: str) -> 
     else:
         move = span * _offset(freq)
     local = start.tz_localize("UTC").tz_convert(timezone).tz_localize(None)
+    if start == local_day_start(local.date(), timezone):
+        local = local.normalize()
     return to_utc(local + move, timezone)

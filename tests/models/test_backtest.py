@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -122,7 +123,7 @@ def test_a_forecast_made_in_a_gap_knows_nothing_of_its_far_end() -> None:
 def test_past_only_columns_are_told_from_known_ones_by_the_sources(real: dict[str, Any]) -> None:
     sources = real["sources"]
     tables = (real["panel"], real["future"], real["series"])
-    knowledge = Knowledge.of(*tables, sources, real["task"])
+    knowledge = Knowledge.of(*tables, sources, real["task"], real["config"])
     assert set(knowledge.past_only) == set(PAST_ONLY)
     assert set(knowledge.known) == {"hour", "dayofweek", "holiday_distance"}
     assert not {"is_imputed", "is_outlier", *PAST_ONLY} & set(knowledge.known)
@@ -131,7 +132,9 @@ def test_past_only_columns_are_told_from_known_ones_by_the_sources(real: dict[st
     description["weather"]["known"] = "in_advance"
     known = SourcesConfig.model_validate(description)
     future = real["future"].assign(**dict.fromkeys(PAST_ONLY, 0.0))
-    knowledge = Knowledge.of(real["panel"], future, real["series"], known, real["task"])
+    knowledge = Knowledge.of(
+        real["panel"], future, real["series"], known, real["task"], real["config"]
+    )
     assert knowledge.past_only == ()
     assert set(PAST_ONLY) < set(knowledge.known)
 
@@ -140,7 +143,7 @@ def test_attributes_are_those_of_the_series_and_not_what_is_counted_over_all_tim
     real: dict[str, Any],
 ) -> None:
     tables = (real["panel"], real["future"], real["series"])
-    static = Knowledge.of(*tables, real["sources"], real["task"]).static
+    static = Knowledge.of(*tables, real["sources"], real["task"], real["config"]).static
     assert sorted(static["unique_id"]) == sorted(IDS)
     assert {"origin", "carrier"} < set(static.columns)
     assert not {"n_observations", "first_ds", "last_ds", "flags", "shard"} & set(static.columns)
@@ -162,6 +165,17 @@ def test_a_history_ends_at_the_cutoff_and_is_as_long_as_asked() -> None:
     assert ahead["ds"].min() == cutoff + pd.Timedelta("1h")
     assert ahead["ds"].max() == pd.Timestamp("2013-01-09 07:00")
     assert list(ahead.columns) == ["unique_id", "ds"]
+
+
+def test_a_sliding_history_begins_so_much_before_each_cutoff() -> None:
+    panel = small_panel()
+    sliding = WindowsConfig(calibrate=0, select=1, report=1, history="2D")
+    knowledge = replace(knowledge_of(panel, make_task()), sliding=sliding)
+    for day in ("2013-01-06 23:00", "2013-01-09 23:00"):
+        rows = knowledge.at(pd.Timestamp(day)).history().rows
+        assert rows["ds"].min() == pd.Timestamp(day) - pd.Timedelta("47h")
+        assert rows["ds"].max() == pd.Timestamp(day)
+    assert set(knowledge.at(pd.Timestamp(day)).history(5).described["steps"]) == {5}
 
 
 def test_a_model_is_shown_no_column_that_it_does_not_declare() -> None:

@@ -17,14 +17,9 @@ from clepsydra.config import CalendarConfig, CleaningConfig, SourceConfig, Sourc
 from clepsydra.datasets.raw_store import Feed, RawStore, RawStoreDataset
 from clepsydra.datasets.spool import Spool
 from clepsydra.layouts import row_steps
-from clepsydra.pipelines.clean.nodes import (
-    clean_attributes,
-    clean_covariate,
-    gather_events,
-    gather_files,
-    report_quality,
-    set_clock,
-)
+from clepsydra.pipelines.clean.clock import set_clock
+from clepsydra.pipelines.clean.covariates import clean_attributes, clean_covariate
+from clepsydra.pipelines.clean.nodes import gather_events, gather_files, report_quality
 from clepsydra.pipelines.clean.parsing import Parsed, parse_target
 from clepsydra.pipelines.clean.shard import clean_shard
 from clepsydra.row_columns import INSTANT, LOCAL

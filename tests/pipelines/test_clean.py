@@ -35,7 +35,8 @@ from clepsydra.config import CalendarConfig, CleaningConfig, SourceConfig, Sourc
 from clepsydra.datasets.raw_store import RawStore, RawStoreDataset
 from clepsydra.errors import ClepsydraError, ConfigError, PanelError, SourceError
 from clepsydra.pipelines.clean import shard
-from clepsydra.pipelines.clean.nodes import report_quality, set_clock
+from clepsydra.pipelines.clean.clock import set_clock
+from clepsydra.pipelines.clean.nodes import report_quality
 from clepsydra.pipelines.clean.regular import fill_covariate, regularize
 from clepsydra.pipelines.clean.shard import clean_shard
 from helpers import NEW_YORK, feed_of, make_source, make_task, text_rows

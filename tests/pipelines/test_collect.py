@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from clepsydra.config import SourceConfig, SourcesConfig
+from clepsydra.config import SourceConfig, SourcesConfig, TaskConfig
 from clepsydra.datasets import arrivals
 from clepsydra.datasets.raw_store import Feed, RawStoreDataset
 from clepsydra.errors import ConfigError, SourceError
@@ -43,8 +43,15 @@ def write(folder: Path, rows: str, name: str = "a.csv", header: str = "id,time,v
 class Collector:
     """Collects into stores of its own, run after run."""
 
-    def __init__(self, folder: Path, sources: SourcesConfig, project: Path | None = None):
+    def __init__(
+        self,
+        folder: Path,
+        sources: SourcesConfig,
+        project: Path | None = None,
+        task: TaskConfig = TASK,
+    ):
         self.project = project or folder
+        self.task = task
         self.sources = sources
         self.stores = {
             name: RawStoreDataset(str(folder / "raw" / name)) for name, _ in sources.items()
@@ -53,14 +60,15 @@ class Collector:
     def target(self, as_of: str = "latest", credentials: Any = None) -> tuple[Feed, str]:
         held = self.stores[self.sources.target[0]].load()
         feed, collected = collect_target(
-            self.sources, as_of, str(self.project), credentials or {}, held, TASK
+            self.sources, as_of, str(self.project), credentials or {}, held, self.task
         )
         return feed, collected["as_of"]
 
     def source(self, name: str, as_of: str) -> Feed:
         held = self.stores[name].load()
         collected = {"as_of": as_of}
-        return collect_source(self.sources, collected, str(self.project), {}, held, name=name)
+        how = (str(self.project), {}, held, self.task)
+        return collect_source(self.sources, collected, *how, name=name)
 
     def run(self, as_of: str = "latest") -> None:
         feed, day = self.target(as_of)

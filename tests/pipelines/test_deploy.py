@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from clepsydra.config import DeployConfig, ModelsConfig
+from clepsydra.errors import LeakError
 from clepsydra.pipelines.deploy.nodes import build_bundle, decide_promotion
 from helpers import make_series, make_task
 
@@ -22,6 +23,14 @@ MODELS = ModelsConfig.model_validate(
         for name in ("ref", "good", "unused")
     }
 )
+
+
+def canary(verdict: str = "clean") -> pd.DataFrame:
+    """What the leak canary found of one model."""
+    found = {"forecasts": 24, "moved": 1, "largest": 2.0, "example": "a at 2013-01-02"}
+    return pd.DataFrame([{"model": "good", "verdict": verdict, **found}])
+
+
 CLOCK = {"as_of": "2013-01-03", "cutoff": "2013-01-02T23:00:00"}
 
 
@@ -40,7 +49,7 @@ CLOCK = {"as_of": "2013-01-03", "cutoff": "2013-01-02T23:00:00"}
 def test_the_gate(ratio: float | None, limit: float, promoted: bool) -> None:
     verdict = {"relative_error": ratio, "reference": "ref"}
     config = DeployConfig(max_relative_error=limit)
-    chosen, promotion = decide_promotion(CHAMPIONS, verdict, config)
+    chosen, promotion = decide_promotion(CHAMPIONS, verdict, canary(), config)
     assert promotion["promoted"] is promoted
     assert promotion["limit"] == limit
     assert chosen["unique_id"].tolist() == ["a", "b"]
@@ -52,6 +61,12 @@ def test_the_gate(ratio: float | None, limit: float, promoted: bool) -> None:
         assert chosen["reason"].str.startswith("gate: ").all()
         assert f"not at most {limit:g}" in promotion["reason"]
     assert CHAMPIONS["model"].tolist() == ["good", "ref"], "the champions are not changed in place"
+
+
+def test_a_backtest_that_leaks_promotes_nobody() -> None:
+    verdict = {"relative_error": 0.5, "reference": "ref"}
+    with pytest.raises(LeakError, match="model 'good' leaks"):
+        decide_promotion(CHAMPIONS, verdict, canary("leak"), DeployConfig())
 
 
 def bundle(**changes: Any) -> tuple[dict[str, Any], pd.DataFrame]:

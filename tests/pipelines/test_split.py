@@ -7,13 +7,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clepsydra.config import WindowsConfig
-from clepsydra.errors import PanelError
+from clepsydra.errors import ConfigError, PanelError
+from clepsydra.origins import run_time
 from clepsydra.pipelines.split.nodes import cut_sets, make_marts, make_windows
-from clepsydra.timegrid import add_span, local_day_start
+from clepsydra.timegrid import add_span, local_day_start, snap
 from helpers import NEW_YORK, make_series, make_task
 
 
@@ -95,6 +96,89 @@ def test_gap_and_horizon_are_local_days_when_the_clocks_change(
     assert gap.tolist() == gaps
     local = table["target_start"].dt.tz_localize("UTC").dt.tz_convert(NEW_YORK)
     assert (local.dt.hour == 0).all()
+
+
+@settings(max_examples=30)
+@given(
+    st.integers(0, 2),
+    st.integers(1, 2),
+    st.integers(1, 2),
+    st.sampled_from(["1D", "2D"]),
+    st.sampled_from([None, "1D", "2D", "3D"]),
+    st.sampled_from(["00:00", "09:00", "09:20", "23:59"]),
+    st.sampled_from(["30min", "h"]),
+    st.sampled_from([NEW_YORK, "America/Sao_Paulo", "Asia/Kathmandu"]),
+    st.integers(0, 364),
+    st.integers(0, 47),
+)
+def test_with_a_gate_every_window_is_what_a_run_of_the_day_before_would_do(
+    calibrate: int,
+    select: int,
+    report: int,
+    horizon: str,
+    step: str | None,
+    gate: str,
+    freq: str,
+    zone: str,
+    number: int,
+    halves: int,
+) -> None:
+    task = make_task(timezone=zone, horizon=horizon, gate=gate, freq=freq)
+    day = dt.date(2013, 1, 1) + dt.timedelta(number)
+    end = snap(pd.Series([local_day_start(day, zone) + halves * pd.Timedelta("30min")]), freq, zone)
+    roles = {"calibrate": calibrate, "select": select, "report": report}
+    table = windows_of(end[0] - pd.Timedelta("60D"), end[0], task, step=step, **roles)
+    assert table["role"].value_counts().to_dict() == {k: v for k, v in roles.items() if v}
+    steps = pd.Timedelta(pd.tseries.frequencies.to_offset(freq))
+    for row in table.itertuples():
+        first = local_day(row.target_start + steps - pd.Timedelta("1ns"), zone)
+        assert snapped(first, task) == row.target_start
+        assert snapped(first + dt.timedelta(int(horizon[0])), task) == row.target_end
+        run = run_time(first - dt.timedelta(days=1), task)
+        assert row.cutoff + steps <= run < row.cutoff + 2 * steps
+    assert table["target_end"].iloc[-1] <= end[0]
+    assert end[0] - table["target_end"].iloc[-1] < pd.Timedelta("25h")
+    for earlier, later in (("calibrate", "select"), ("select", "report")):
+        ends = table.loc[table["role"] == earlier, "target_end"]
+        made = table.loc[table["role"] == later, "cutoff"].min() + steps
+        assert not len(ends) or ends.max() <= made
+
+
+def local_day(utc: pd.Timestamp, zone: str) -> dt.date:
+    return utc.tz_localize("UTC").tz_convert(zone).date()
+
+
+def snapped(day: dt.date, task: Any) -> pd.Timestamp:
+    return snap(pd.Series([local_day_start(day, task.timezone)]), task.freq, task.timezone)[0]
+
+
+@pytest.mark.parametrize(
+    ("end", "cutoffs"),
+    [
+        # The first that reports is made at 9:00 on the 9th, when the 8th is known as a whole.
+        ((2013, 3, 12), ["03-07 13:00", "03-09 13:00", "03-10 12:00"]),
+        ((2013, 11, 5), ["10-31 12:00", "11-02 12:00", "11-03 13:00"]),
+    ],
+)
+def test_the_gate_is_local_when_the_clocks_change(end: tuple[int, int, int], cutoffs: Any) -> None:
+    task = make_task(timezone=NEW_YORK, horizon="1D", gate="09:00")
+    last = midnight(*end) + pd.Timedelta("9h")
+    table = windows_of(midnight(2013, 1, 1), last, task, calibrate=0, select=1, report=2)
+    assert table["cutoff"].dt.strftime("%m-%d %H:%M").tolist() == cutoffs
+    assert table["target_end"].iloc[-1] == midnight(*end)
+    assert table["target_end"].iloc[1] == table["target_start"].iloc[2]
+
+
+def test_with_a_gate_windows_are_days_apart() -> None:
+    task = make_task(horizon="1D", gate="09:00")
+    with pytest.raises(ConfigError, match=r"windows.step is 24 steps, .*write days, e.g. step: 1D"):
+        windows_of(pd.Timestamp("2013-01-01"), pd.Timestamp("2013-07-01"), task, step=24)
+
+
+def test_too_short_a_panel_with_a_gate_does_not_speak_of_a_gap() -> None:
+    task = make_task(horizon="1D", gate="09:00")
+    with pytest.raises(PanelError, match="shorten 'horizon' or 'season_lengths'"):
+        windows_of(pd.Timestamp("2013-06-29"), pd.Timestamp("2013-07-01"), task)
 
 
 def roles_with_room_for(number: int, **config: int) -> dict[str, int]:

@@ -71,6 +71,9 @@ class EvaluateConfig(Strict):
     bootstrap: int = Field(
         1000, ge=100, description="repetitions that the model confidence set is found with"
     )
+    canary_series: int = Field(
+        5, ge=1, description="series of which every model is searched for leaks"
+    )
 
 
 class DeployConfig(Strict):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import datetime as dt
+import re
+from typing import Any, Literal
 
 import pandas as pd
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -11,6 +13,8 @@ from clepsydra.config.base import Strict, check_timezone
 from clepsydra.timegrid import shorter_than_a_day
 
 __all__ = ["CalendarConfig", "TaskConfig", "WindowsConfig"]
+
+_TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
 
 def _step(freq: str) -> pd.Timedelta:
@@ -56,6 +60,11 @@ class TaskConfig(Strict):
     )
     horizon: int | str = Field(description="steps, or local days as '1D'")
     gap: int | str = Field(0, description="between the last known step and the first forecast")
+    gate: str | None = Field(
+        None,
+        description="instead of a gap: local time of the day before, e.g. '09:00', at which the "
+        "forecast of a day is made, from every step that is over by then",
+    )
     timezone: str = Field("UTC", description="whose clock the seasons and the calendar follow")
     integer: bool = Field(False, description="counts: point forecasts are whole numbers")
     minimum: float | None = Field(None, description="no value is below this, e.g. 0")
@@ -73,6 +82,41 @@ class TaskConfig(Strict):
             raise ValueError("a season has at least 1 step")
         return sorted(set(value))
 
+    @field_validator("gate", mode="before")
+    @classmethod
+    def _is_time_of_day(cls, value: Any) -> Any:
+        if isinstance(value, int):
+            # YAML 1.1 reads 10:30 without quotes as 10 times 60 and 30.
+            hour, minute = divmod(value, 60)
+            raise ValueError(
+                f"{value} is a number, which YAML makes of a time without quotes: write "
+                f"gate: '{hour:02d}:{minute:02d}'"
+            )
+        if isinstance(value, str) and not _TIME_OF_DAY.fullmatch(value):
+            raise ValueError(f"{value!r} is no time of day: write hours and minutes, e.g. '09:00'")
+        return value
+
+    @model_validator(mode="after")
+    def _gate_replaces_the_gap(self) -> TaskConfig:
+        if self.gate is None:
+            return self
+        if self.gap != 0:
+            raise ValueError(
+                f"'gate' and 'gap' both say what a forecast knows: leave out gap: {self.gap}, as "
+                f"the time from gate: '{self.gate}' to the next midnight takes its place"
+            )
+        if not isinstance(self.horizon, str):
+            raise ValueError(
+                f"'gate' needs 'horizon' in days, as forecasts start at midnight: instead of "
+                f"{self.horizon} write e.g. horizon: 1D"
+            )
+        if not shorter_than_a_day(self.freq):
+            raise ValueError(
+                f"'gate' does not fit steps of {self.freq}, which are over at midnight: leave it "
+                f"out and write 'gap' in steps"
+            )
+        return self
+
     @model_validator(mode="after")
     def _days_fit_the_grid(self) -> TaskConfig:
         in_days = any(isinstance(span, str) for span in (self.horizon, self.gap))
@@ -81,6 +125,11 @@ class TaskConfig(Strict):
                 f"'horizon' and 'gap' in days do not fit steps of {self.freq}: count steps instead"
             )
         return self
+
+    @property
+    def gate_time(self) -> dt.time | None:
+        """The gate as a time of the local day."""
+        return None if self.gate is None else dt.time.fromisoformat(self.gate)
 
     @property
     def wall_clock(self) -> str:
@@ -127,8 +176,13 @@ class WindowsConfig(Strict):
     report: int = Field(ge=1, description="windows that judge them; later than all the others")
     step: int | str | None = Field(None, description="between windows; the horizon if not given")
     refit_every: int = Field(7, ge=1, description="windows between two fits of a model")
+    history: int | str | None = Field(
+        None,
+        description="steps, or local days such as '56D', before each cutoff that models learn "
+        "from, the cutoff among them; all of the past if not given",
+    )
 
-    @field_validator("step")
+    @field_validator("step", "history")
     @classmethod
     def _is_span(cls, value: int | str | None) -> int | str | None:
         return value if value is None else _check_span(value, least=1)

@@ -210,6 +210,9 @@ class SnapshotWriter:
             before = self._before.get(key)
             if before and before["content"] == content:
                 continue
+            is_part = day is not None and day == self._feed.unfinished
+            if before and is_part and before["seen_on"] > self._feed.seen_on.isoformat():
+                continue
             if before and part.height < before["rows"] and self._feed.identity is None:
                 _LOGGER.warning(
                     "Source '%s', %s: %d rows where %d were collected before",
@@ -242,7 +245,7 @@ class SnapshotWriter:
         return dict(usual_steps(rows, LOCAL))
 
     def _known_from(self, day: dt.date | None) -> str:
-        """A day is known the morning after, a late one or a revision when it was seen.
+        """A day is known to the first run that can know it, a late one or a revision when seen.
 
         A revision is never known before the version that it replaces. A day is late if an earlier
         run could have seen it and did not.
@@ -252,9 +255,9 @@ class SnapshotWriter:
             return max(before["known_from"], self._feed.seen_on.isoformat())
         if day is None or self._feed.in_advance:
             return self._feed.seen_on.isoformat() if self._last_run else dt.date.min.isoformat()
-        morning = (day + dt.timedelta(days=1)).isoformat()
-        is_late = morning <= self._last_run
-        return max(morning, self._feed.seen_on.isoformat()) if is_late else morning
+        first = self._feed.first_run(day).isoformat()
+        is_late = first <= self._last_run
+        return max(first, self._feed.seen_on.isoformat()) if is_late else first
 
     def _write_file(
         self, rows: pl.DataFrame, changed: list[dict[str, Any]], folder: Path

@@ -31,7 +31,7 @@ from clepsydra.errors import SourceError
 from clepsydra.row_columns import HASH
 from clepsydra.sharding import ALL
 
-__all__ = ["Feed", "RawStore", "RawStoreDataset"]
+__all__ = ["Feed", "RawStore", "RawStoreDataset", "next_day"]
 
 _MANIFEST, _STATE, _LOCK = "manifest.parquet", "state.json", ".lock"
 _COLUMNS = {
@@ -53,6 +53,11 @@ _COLUMNS = {
 }
 
 
+def next_day(day: dt.date) -> dt.date:
+    """The day after."""
+    return day + dt.timedelta(days=1)
+
+
 @dataclass(frozen=True)
 class Feed:
     """What one run collects from one source.
@@ -69,6 +74,9 @@ class Feed:
         identity: columns that identify a row. Given, the rows are a part of their days: they
             replace rows of the same identity and leave the others. Not given, a day's rows stand
             for the whole day.
+        first_run: of a day of the source, the day of the first run that can know a row of it: the
+            one after, unless runs take place later than in the morning.
+        unfinished: the day of which the run sees a part; a version that a later run has seen stays.
         state: called when all batches are read: what the next run needs to know, JSON.
     """
 
@@ -81,6 +89,8 @@ class Feed:
     is_whole: bool = False
     in_advance: bool = False
     identity: list[str] | None = None
+    first_run: Callable[[dt.date], dt.date] = next_day
+    unfinished: dt.date | None = None
     state: Callable[[], dict[str, Any]] = field(default=dict)
 
 

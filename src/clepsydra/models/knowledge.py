@@ -7,9 +7,10 @@ from functools import cached_property
 
 import pandas as pd
 
-from clepsydra.config import SourcesConfig, TaskConfig
+from clepsydra.config import SourcesConfig, TaskConfig, WindowsConfig
 from clepsydra.models.base import History
 from clepsydra.models.wall import to_wall_frame
+from clepsydra.origins import first_known
 
 __all__ = ["Knowledge", "Origin", "without_hindsight"]
 
@@ -31,6 +32,7 @@ class Knowledge:
         known: columns known in advance.
         past_only: columns of which nothing after a cutoff is known.
         task: grid, season and clock.
+        sliding: says how much before a cutoff models learn from; all of it if not given.
     """
 
     panel: pd.DataFrame
@@ -39,6 +41,7 @@ class Knowledge:
     known: tuple[str, ...]
     past_only: tuple[str, ...]
     task: TaskConfig
+    sliding: WindowsConfig | None = None
 
     @classmethod
     def of(
@@ -48,6 +51,7 @@ class Knowledge:
         series: pd.DataFrame,
         sources: SourcesConfig,
         task: TaskConfig,
+        windows: WindowsConfig,
     ) -> Knowledge:
         """From the line's tables; what of them was known when is as `sources` says.
 
@@ -57,6 +61,7 @@ class Knowledge:
             series: the same series or more, and their attributes.
             sources: which columns are past-only.
             task: grid, season and clock.
+            windows: `history` says how much before a cutoff models learn from.
         """
         past_only = {
             column
@@ -75,6 +80,7 @@ class Knowledge:
             tuple(column for column in exogenous if column not in past_only),
             tuple(column for column in exogenous if column in past_only),
             task,
+            windows,
         )
 
     def at(self, cutoff: pd.Timestamp) -> Origin:
@@ -112,6 +118,10 @@ class Origin:
         if longest not in self._histories:
             past = self._knowledge.past
             past = past[past["ds"] <= self.cutoff]
+            sliding = self._knowledge.sliding
+            first = first_known(self.cutoff, self.task, sliding) if sliding else None
+            if first is not None:
+                past = past[past["ds"] >= first]
             if longest:
                 past = past.groupby("unique_id", sort=False).tail(longest)
             rows = to_wall_frame(past, self.task)

@@ -8,7 +8,7 @@ from utilsforecast.preprocessing import fill_gaps
 from clepsydra.config import TaskConfig
 from clepsydra.timegrid import shorter_than_a_day, to_wall
 
-__all__ = ["steps_after", "to_wall_frame"]
+__all__ = ["lead_steps", "steps_after", "to_wall_frame"]
 
 
 def to_wall_frame(frame: pd.DataFrame, task: TaskConfig) -> pd.DataFrame:
@@ -42,3 +42,9 @@ def steps_after(wall_future: pd.DataFrame, last: pd.Timestamp, task: TaskConfig)
     values = list(filled.columns.difference(["unique_id", "ds"]))
     filled[values] = filled.groupby("unique_id")[values].bfill()
     return filled.astype(wall_future.dtypes.to_dict())
+
+
+def lead_steps(future: pd.DataFrame, task: TaskConfig) -> int:
+    """Steps from a cutoff to the end of the horizon, on the clock that models see."""
+    steps = to_wall_frame(future[["unique_id", "ds"]], task).groupby("unique_id").size()
+    return int(steps.max()) if len(steps) else 1

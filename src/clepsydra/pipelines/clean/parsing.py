@@ -98,9 +98,7 @@ def parse_target(
         rows = ledger.split(rows, {_DUPLICATE["first"]: again}, excluded=False)
     if source.time_columns:
         rows = _in_utc(ledger, source, rows, [] if shares else [UNIQUE_ID])
-    if end is not None:
-        late = {"period not complete at as_of": pl.col("ds") >= end}
-        rows = ledger.split(rows, late, excluded=True)
+    rows = _before(ledger, rows, end)
     if source.aggregate == "count":
         kept = rows
         for number, reason in enumerate(source.require.values()):
@@ -120,8 +118,16 @@ def parse_target(
     return Parsed(rows, account, quarantine, ids)
 
 
-def parse_covariate(name: str, source: SourceConfig, raw: pl.DataFrame) -> Parsed:
+def parse_covariate(
+    name: str, source: SourceConfig, raw: pl.DataFrame, end: pd.Timestamp | None = None
+) -> Parsed:
     """Typed rows of a covariate source.
+
+    Args:
+        name: the source's name.
+        source: its description.
+        raw: as of `parse_target`.
+        end: as of `parse_target`.
 
     Returns:
         `rows` with `join_key` (the joined id parts), `ds` (naive UTC) and the columns; in the
@@ -140,6 +146,7 @@ def parse_covariate(name: str, source: SourceConfig, raw: pl.DataFrame) -> Parse
     ledger.open(rows)
     rows = _without_broken(ledger, rows)
     rows = _in_utc(ledger, source, _with_readable_time(ledger, rows), [UNIQUE_ID])
+    rows = _before(ledger, rows, end)
     faults: dict[str, pl.Expr] = {}
     for number, column in columns.items():
         cell, absent = f"_cell_{number}", f"_absent_{number}"
@@ -337,6 +344,13 @@ def _with_direction(rows: pl.DataFrame, ambiguous: pl.Expr, feed: list[str]) -> 
     falls = (step < pl.duration()).sum() > (step > pl.duration()).sum()
     near = rows.filter(day.is_in(days.implode()))
     return near.with_columns(falls.over([*feed, day]).alias("_is_backwards"))
+
+
+def _before(ledger: Ledger, rows: pl.DataFrame, end: pd.Timestamp | None) -> pl.DataFrame:
+    if end is None:
+        return rows
+    late = {"period not complete at as_of": pl.col("ds") >= end}
+    return ledger.split(rows, late, excluded=True)
 
 
 def _valued(ledger: Ledger, source: SourceConfig, rows: pl.DataFrame) -> pl.DataFrame:

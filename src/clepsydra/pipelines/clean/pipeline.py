@@ -1,14 +1,13 @@
 from kedro.pipeline import Node, Pipeline
 
 from clepsydra.binding import bind
+from clepsydra.pipelines.clean.clock import set_clock
+from clepsydra.pipelines.clean.covariates import clean_attributes, clean_covariate
 from clepsydra.pipelines.clean.nodes import (
-    clean_attributes,
-    clean_covariate,
     gather_events,
     gather_files,
     gather_parts,
     report_quality,
-    set_clock,
 )
 from clepsydra.pipelines.clean.shard import clean_shard
 from clepsydra.sharding import gather, sharded

@@ -25,6 +25,7 @@ from clepsydra.datasets.raw_store import RawStore
 from clepsydra.datasets.spool import Spool
 from clepsydra.errors import ConfigError, SourceError
 from clepsydra.layouts import row_steps, value_columns
+from clepsydra.origins import move_target, target_start
 from clepsydra.pipelines.clean.events import EVENT_SCHEMA, series_events
 from clepsydra.pipelines.clean.ledger import ACCOUNT_SCHEMA, QUARANTINE_SCHEMA
 from clepsydra.pipelines.clean.parsing import Parsed, parse_target, time_reader
@@ -223,8 +224,7 @@ class _Context:
 
     def _ahead(self) -> pd.DatetimeIndex:
         task = self.task
-        begin = add_span(self.end, task.gap, task.freq, task.timezone)
-        last = add_span(begin, task.horizon, task.freq, task.timezone)
+        last = move_target(target_start(self.end, task), task.horizon, task)
         return grid(self.end, last, task.freq, task.timezone)
 
     def _exogenous(

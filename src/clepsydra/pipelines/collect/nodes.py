@@ -6,7 +6,8 @@ import datetime as dt
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -18,11 +19,12 @@ from clepsydra.datasets.raw_store import Feed, RawStore
 from clepsydra.datasets.spool import Batches
 from clepsydra.errors import ConfigError, SourceError
 from clepsydra.layouts import row_steps
+from clepsydra.origins import first_run_after, run_time
 from clepsydra.row_columns import FILE, INSTANT, LOCAL, WATERMARK
 from clepsydra.series_ids import key_of, make_hasher
 from clepsydra.sources.reader import Reading, read_source
 from clepsydra.sources.times import TimeReader
-from clepsydra.timegrid import to_wall
+from clepsydra.timegrid import local_day_start, to_utc, to_wall
 
 __all__ = ["collect_source", "collect_target", "report_drift"]
 
@@ -44,15 +46,16 @@ def collect_target(
     """Read the target, and say as of which day the other sources are to be read.
 
     The rows of day D are known on the morning of D + 1, so a run at `as_of` takes the days before
-    it. Rows whose time cannot be read stay together without a day: `clean` accounts for them.
+    it; with `task.gate`, the rows before that hour of `as_of` as well. Rows whose time cannot be
+    read stay together without a day: `clean` accounts for them.
 
     Args:
         sources: what to read.
-        as_of: the day of the run, or `latest`: the day after the last of the target.
+        as_of: the day of the run, or `latest`: the first one that knows all of the target.
         project_path: folder that relative paths start from.
         credentials: by name.
         held: what earlier runs have collected.
-        task: what the grid is.
+        task: what the grid and the gate are.
 
     Returns:
         The target's rows, read while they are stored, and `{"as_of": day}`.
@@ -65,7 +68,8 @@ def collect_target(
     day = parse_as_of(as_of)
     if day is None:
         day = _day_after_last(name, source, task, project_path, credentials)
-    return _feed(name, source, day, project_path, credentials, held), {"as_of": day.isoformat()}
+    feed = _feed(name, source, task, day, project_path, credentials, held)
+    return feed, {"as_of": day.isoformat()}
 
 
 def collect_source(
@@ -74,6 +78,7 @@ def collect_source(
     project_path: str,
     credentials: Any,
     held: RawStore,
+    task: TaskConfig,
     *,
     name: str,
 ) -> Feed:
@@ -87,6 +92,7 @@ def collect_source(
         project_path: folder that relative paths start from.
         credentials: by name.
         held: what earlier runs have collected.
+        task: what the gate is.
         name: which source.
 
     Raises:
@@ -94,7 +100,7 @@ def collect_source(
     """
     source = dict(sources.items())[name]
     day = dt.date.fromisoformat(collected["as_of"])
-    return _feed(name, source, day, project_path, credentials, held)
+    return _feed(name, source, task, day, project_path, credentials, held)
 
 
 def report_drift(sources: SourcesConfig, *stores: RawStore) -> pd.DataFrame:
@@ -131,15 +137,25 @@ def report_drift(sources: SourcesConfig, *stores: RawStore) -> pd.DataFrame:
 
 
 def _feed(
-    name: str, source: SourceConfig, as_of: dt.date, path: str, credentials: Any, held: RawStore
+    name: str,
+    source: SourceConfig,
+    task: TaskConfig,
+    as_of: dt.date,
+    path: str,
+    credentials: Any,
+    held: RawStore,
 ) -> Feed:
     times = _check_times(name, source, held)
     days = held.days()
     newest = max(days, default=None)
-    reading = read_source(name, source, as_of, newest, path, credentials, held.state)
-    return Feed(
+    gate, end = None, as_of
+    if task.gate is not None and source.known != "in_advance":
+        gate = _local(run_time(as_of, task), source.timezone)
+        end = (gate - pd.Timedelta(1, "ns")).date() + dt.timedelta(days=1)
+    reading = read_source(name, source, end, newest, path, credentials, held.state)
+    feed = Feed(
         source=name,
-        batches=Batches(_Dated(name, source, as_of, reading, min(days, default=None))),
+        batches=Batches(_Dated(name, source, as_of, end, gate, reading, min(days, default=None))),
         seen_on=as_of,
         hasher=make_hasher(source),
         key=key_of(source),
@@ -149,6 +165,19 @@ def _feed(
         identity=_identity(name, source) if reading.is_partial else None,
         state=reading.state,
     )
+    if gate is None:
+        return feed
+    last = end - dt.timedelta(days=1)
+    return replace(feed, first_run=partial(_first_run, source, task), unfinished=last)
+
+
+def _first_run(source: SourceConfig, task: TaskConfig, day: dt.date) -> dt.date:
+    """The day of the first run whose gate is within that day of the source, or after it."""
+    return first_run_after(local_day_start(day, source.timezone), task)
+
+
+def _local(instant: pd.Timestamp, timezone: str) -> pd.Timestamp:
+    return to_wall(pd.Series([instant]), timezone).iloc[0]
 
 
 def _check_times(name: str, source: SourceConfig, held: RawStore) -> str:
@@ -180,8 +209,9 @@ def _identity(name: str, source: SourceConfig) -> list[str]:
 
 @dataclass
 class _Dated:
-    """The batches of a source with the time of each row, without the days not known yet.
+    """The batches of a source with the time of each row, without the rows not known yet.
 
+    Those are of the days from `end` on, or not before `gate`, a time of the source's clock.
     `first` is the first day that earlier runs have collected.
 
     Iterating raises `SourceError` if a whole source has no readable time, or nothing before
@@ -191,6 +221,8 @@ class _Dated:
     name: str
     source: SourceConfig
     as_of: dt.date
+    end: dt.date
+    gate: dt.datetime | None
     reading: Reading
     first: dt.date | None
 
@@ -222,7 +254,7 @@ class _Dated:
                 f"source '{self.name}': no row has a readable time; correct 'time', or give "
                 f"'time_format'"
             )
-        if self.source.role == "target" and (first is None or first >= self.as_of):
+        if self.source.role == "target" and (first is None or first >= self.end):
             raise SourceError(
                 f"as_of {self.as_of} is before the first data of source '{self.name}' "
                 f"({first or 'it has no row at all'}): choose a later day"
@@ -231,7 +263,10 @@ class _Dated:
     def _is_known(self) -> pl.Expr:
         if self.source.known == "in_advance":
             return pl.lit(True)
-        return pl.col(LOCAL).is_null() | (pl.lit(self.as_of) > _DAY_OF_ROW)
+        is_early = pl.lit(self.end) > _DAY_OF_ROW
+        if self.gate is not None:
+            is_early = pl.lit(self.gate) > pl.col(LOCAL)
+        return pl.col(LOCAL).is_null() | is_early
 
 
 def _with_codes(rows: pl.DataFrame, source: SourceConfig) -> pl.DataFrame:
@@ -260,7 +295,8 @@ def _day_after_last(
     for batch in reading.batches():
         steps = row_steps(source, task, batch.columns)
         if steps is not None:
-            return to_wall(pd.Series(steps[-1:]), source.timezone)[0].date() + dt.timedelta(days=1)
+            last = _local(steps[-1], source.timezone)
+            break
         latest = with_times(batch)[LOCAL].max()
         if isinstance(latest, dt.datetime):
             last = max(last or latest, latest)
@@ -268,4 +304,6 @@ def _day_after_last(
         raise SourceError(
             f"source '{name}': no row has a readable time; correct 'time', or give 'time_format'"
         )
+    if task.gate is not None:
+        return first_run_after(to_utc(pd.Timestamp(last), source.timezone), task)
     return last.date() + dt.timedelta(days=1)

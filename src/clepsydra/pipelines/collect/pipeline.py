@@ -29,7 +29,7 @@ def create_pipeline(target: str, sources: list[str]) -> Pipeline:
             *(
                 Node(
                     bind(collect_source, name=other),
-                    inputs=["params:sources", "collected", *_HOW, f"{other}.held"],
+                    inputs=["params:sources", "collected", *_HOW, f"{other}.held", "params:task"],
                     outputs=f"{other}.raw",
                     name=f"{other}.collect",
                 )

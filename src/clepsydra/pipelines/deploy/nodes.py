@@ -12,6 +12,7 @@ import pandas as pd
 from clepsydra.config import DeployConfig, ModelsConfig, TaskConfig
 from clepsydra.fingerprint import fingerprint
 from clepsydra.models.intervals import calibrate
+from clepsydra.pipelines.evaluate.leaks import refuse_leaks
 
 __all__ = ["build_bundle", "decide_promotion"]
 
@@ -19,14 +20,18 @@ _LIBRARIES = ["clepsydra", "pandas", "scikit-learn", "statsmodels", "statsforeca
 
 
 def decide_promotion(
-    champions: pd.DataFrame, verdict: dict[str, Any], deploy: DeployConfig
+    champions: pd.DataFrame, verdict: dict[str, Any], canary: pd.DataFrame, deploy: DeployConfig
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Let the champions through if they are at least as good as the gate asks.
 
     Returns:
         promoted_champions: the champions, or the reference model for every series.
         promotion: `promoted`, `reason` and the figures that decided.
+
+    Raises:
+        LeakError: a model's backtest cannot be believed.
     """
+    refuse_leaks(canary)
     ratio, limit = verdict["relative_error"], deploy.max_relative_error
     reference = verdict["reference"]
     promoted = ratio is not None and ratio <= limit

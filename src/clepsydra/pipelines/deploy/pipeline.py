@@ -9,7 +9,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 decide_promotion,
-                inputs=["champions", "verdict", "params:deploy"],
+                inputs=["champions", "verdict", "canary", "params:deploy"],
                 outputs=["promoted_champions", "promotion"],
                 name="decide_promotion",
             ),

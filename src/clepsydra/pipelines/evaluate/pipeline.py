@@ -1,5 +1,6 @@
 from kedro.pipeline import Node, Pipeline
 
+from clepsydra.pipelines.evaluate.leaks import refuse_leaks, send_canary
 from clepsydra.pipelines.evaluate.nodes import (
     choose_champions,
     compare_models,
@@ -9,10 +10,15 @@ from clepsydra.pipelines.evaluate.nodes import (
     score_backtests,
     seasonal_scales,
 )
+from clepsydra.sharding import sharded
 
 
-def create_pipeline() -> Pipeline:
-    """Backtests to metrics, a leaderboard, comparisons and a champion for every series."""
+def create_pipeline(n_shards: int) -> Pipeline:
+    """Backtests to metrics, a leaderboard, comparisons and a champion for every series.
+
+    Args:
+        n_shards: of the panel, which the leak canary reads a few series of.
+    """
     return Pipeline(
         [
             Node(
@@ -32,6 +38,29 @@ def create_pipeline() -> Pipeline:
                 inputs=["backtests", "windows", "scales"],
                 outputs="losses",
                 name="measure_losses",
+            ),
+            Node(
+                send_canary,
+                inputs=[
+                    "future",
+                    "series",
+                    "windows",
+                    "params:sources",
+                    "params:task",
+                    "params:models",
+                    "params:windows",
+                    "params:evaluate",
+                    *sharded("panel@file", n_shards),
+                ],
+                outputs="canary",
+                name="send_canary",
+                tags="models",
+            ),
+            Node(
+                refuse_leaks,
+                inputs="canary",
+                outputs="canary_verdict",
+                name="refuse_leaks",
             ),
             Node(
                 rank_models,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from clepsydra.config import ModelsConfig, SourcesConfig, TaskConfig
+from clepsydra.config import ModelsConfig, SourcesConfig, TaskConfig, WindowsConfig
 from clepsydra.errors import ConfigError, PanelError
 from clepsydra.fingerprint import fingerprint
 from clepsydra.models.base import quantile_columns
@@ -16,8 +16,9 @@ from clepsydra.models.intervals import add_quantiles
 from clepsydra.models.isolation import Isolation
 from clepsydra.models.knowledge import Knowledge
 from clepsydra.models.registry import combinations, local_models
-from clepsydra.pipelines.train.nodes import combine, lead_steps
-from clepsydra.timegrid import add_span
+from clepsydra.models.wall import lead_steps
+from clepsydra.origins import target_start
+from clepsydra.pipelines.train.nodes import combine
 
 __all__ = ["assemble_forecasts", "forecast_models"]
 
@@ -31,6 +32,7 @@ def forecast_models(
     sources: SourcesConfig,
     task: TaskConfig,
     models: ModelsConfig,
+    windows: WindowsConfig,
     name: str | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Forecast with what champions need: the global model `name`, or all per-series models.
@@ -58,7 +60,8 @@ def forecast_models(
     failures = [pd.DataFrame(columns=["unique_id", "reason", "fallback", "model"], dtype=object)]
     names = [name] if name else local_models(models)
     chosen = [candidate for candidate in names if candidate in needed and candidate in fitted]
-    origin = Knowledge.of(panel, future, series, sources, task).at(panel["ds"].max())
+    knowledge = Knowledge.of(panel, future, series, sources, task, windows)
+    origin = knowledge.at(panel["ds"].max())
     with Isolation() as isolation:
         for candidate in candidates(chosen, models, task, lead_steps(future, task)):
             rows, reasons = forecast(
@@ -97,7 +100,7 @@ def assemble_forecasts(
             f"the calibration is not the one of bundle {bundle['bundle_id']}; run 'deploy' again"
         )
     table = combine(pd.concat([part for part in points if len(part)]), models, task)
-    start = add_span(pd.Timestamp(clock["panel_end"]), task.gap, task.freq, task.timezone)
+    start = target_start(pd.Timestamp(clock["panel_end"]), task)
     champion = table["unique_id"].map(bundle["champions"])
     table = table[(table["ds"] >= start) & (table["model"] == champion)]
     lost = set(series.loc[series["n_observations"] > 0, "unique_id"]) - set(table["unique_id"])

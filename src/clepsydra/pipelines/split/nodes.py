@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from clepsydra.config import TaskConfig, WindowsConfig
-from clepsydra.errors import PanelError
+from clepsydra.errors import ConfigError, PanelError
+from clepsydra.origins import allowed_cutoff, first_unknown, last_target_end, move_target
 from clepsydra.timegrid import add_span, to_wall
 
 __all__ = ["cut_sets", "make_marts", "make_windows"]
@@ -18,8 +19,9 @@ def make_windows(
 ) -> pd.DataFrame:
     """Rolling-origin windows, as many as the history allows up to the configured number.
 
-    The last target ends where the panel ends, and each earlier one a step before it. Windows that
-    report come last: what every other window is judged by was known before the first of them.
+    The last target ends where the panel ends, with `task.gate` at the last local midnight in it,
+    and each earlier one a step before it. Windows that report come last: what every other window
+    is judged by was known before the first of them.
 
     Returns:
         `role` (`calibrate`, `select` or `report`), `cutoff` (last step known), `target_start`,
@@ -27,19 +29,25 @@ def make_windows(
 
     Raises:
         PanelError: the longest series is too short for one window of each kind.
+        ConfigError: windows would not start at local midnight, which `task.gate` asks for.
     """
-
+    if task.gate is not None and isinstance(windows.step, int):
+        raise ConfigError(
+            f"windows.step is {windows.step} steps, but with task.gate every target starts at a "
+            f"local midnight: write days, e.g. step: 1D"
+        )
     panel_end = pd.Timestamp(clock["panel_end"])
     first = add_span(series["first_ds"].min(), task.season_length, task.freq, task.timezone)
     for counts in _counts(windows):
         table = _roll_back(panel_end, first, task, windows.step or task.horizon, counts)
         if len(table) == sum(counts.values()):
             return table.iloc[::-1].reset_index(drop=True)
+    spans = "'horizon'" if task.gate else "'horizon', 'gap'"
     raise PanelError(
         f"the longest series begins {series['first_ds'].min()} and ends before {panel_end}: that "
         f"is room for {len(table)} windows of horizon {task.horizon} after one season of "
         f"{task.season_length} steps, and 2 are needed, one to select and one to report; shorten "
-        f"'horizon', 'gap' or 'season_lengths', or give more history"
+        f"{spans} or 'season_lengths', or give more history"
     )
 
 
@@ -65,25 +73,26 @@ def _roll_back(
     """Windows from the newest back, until there are enough or `first` is reached.
 
     All targets of a role are known when the next role's first forecast is made, also where there
-    is a gap, or where steps are shorter than the horizon and targets overlap within a role.
+    is a gap or a gate, or where steps are shorter than the horizon and targets overlap within a
+    role.
     """
 
-    def back(start: pd.Timestamp, span: int | str) -> pd.Timestamp:
-        negative = -span if isinstance(span, int) else f"-{span}"
-        return add_span(start, negative, task.freq, task.timezone)
+    def back(at: pd.Timestamp, span: int | str) -> pd.Timestamp:
+        return move_target(at, -span if isinstance(span, int) else f"-{span}", task)
 
     rows: list[tuple[str, *tuple[pd.Timestamp, ...]]] = []
-    target_end = panel_end
+    target_end = last_target_end(panel_end, task)
     for role, number in counts.items():
         origin = target_end
         for _ in range(number):
             target_start = back(target_end, task.horizon)
-            origin = back(target_start, task.gap)
+            cutoff = allowed_cutoff(target_start, task)
+            origin = first_unknown(cutoff, task)
             if origin < first:
                 return _windows_table(rows)
-            rows.append((role, back(origin, 1), target_start, target_end))
+            rows.append((role, cutoff, target_start, target_end))
             target_end = back(target_end, step)
-        target_end = min(target_end, origin)
+        target_end = last_target_end(min(target_end, origin), task)
     return _windows_table(rows)
 
 

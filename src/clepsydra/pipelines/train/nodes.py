@@ -13,9 +13,9 @@ from clepsydra.models.forecasting import candidates, finalize
 from clepsydra.models.intervals import rolling_quantiles
 from clepsydra.models.knowledge import Knowledge
 from clepsydra.models.registry import combinations, local_models
-from clepsydra.models.wall import to_wall_frame
+from clepsydra.models.wall import lead_steps
 
-__all__ = ["assemble_backtests", "backtest_models", "combine", "lead_steps"]
+__all__ = ["assemble_backtests", "backtest_models", "combine"]
 
 Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]
 
@@ -39,7 +39,7 @@ def backtest_models(
     names = [name] if name else local_models(models)
     result = backtest(
         candidates(names, models, task, lead_steps(future, task)),
-        Knowledge.of(panel, future, series, sources, task),
+        Knowledge.of(panel, future, series, sources, task, windows_config),
         windows,
         windows_config.refit_every,
     )
@@ -82,9 +82,3 @@ def combine(points: pd.DataFrame, models: ModelsConfig, task: TaskConfig) -> pd.
         median = chosen.groupby(keys, sort=True)["y_hat"].median().reset_index()
         frames.append(median.assign(model=name, y_hat=finalize(median["y_hat"], task)))
     return pd.concat(frames, ignore_index=True)
-
-
-def lead_steps(future: pd.DataFrame, task: TaskConfig) -> int:
-    """Steps from a cutoff to the end of the horizon, on the clock that models see."""
-    steps = to_wall_frame(future[["unique_id", "ds"]], task).groupby("unique_id").size()
-    return int(steps.max()) if len(steps) else 1

@@ -1,0 +1,192 @@
+"""From when a forecast is made to what it forecasts, and back to what it may know.
+
+A run on day A takes place in the morning of A, or at the hour of `task.gate`:
+
+    ... known steps ][ steps not known yet ][ target              ]
+           cutoff -^  ^- panel end            ^- target start      ^- target end
+
+With `task.gap` the target starts a fixed span after the panel's end. With `task.gate` it is the
+local day after that of the run, and the panel ends with the last step that is over at the gate. The
+splits, the panel's end and the published forecasts all take their times from here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pandas as pd
+
+from clepsydra.config import TaskConfig, WindowsConfig
+from clepsydra.timegrid import add_span, first_instant, local_day_start, snap
+
+__all__ = [
+    "allowed_cutoff",
+    "first_known",
+    "first_run_after",
+    "first_unknown",
+    "last_target_end",
+    "move_target",
+    "panel_end",
+    "run_time",
+    "target_start",
+]
+
+_INSTANT = pd.Timedelta(1, "ns")
+
+
+def run_time(day: dt.date, task: TaskConfig) -> pd.Timestamp:
+    """When a run on that day takes place (naive UTC): at the gate, or when the local day begins.
+
+    Where clocks skip the hour of the gate it is the first instant after; where they repeat it, the
+    first of the two.
+
+    Examples:
+        >>> task = TaskConfig(
+        ...     freq="h", season_lengths=[24], horizon="1D", gate="09:00", timezone="Europe/Paris"
+        ... )
+        >>> run_time(dt.date(2024, 7, 1), task)
+        Timestamp('2024-07-01 07:00:00')
+    """
+    if task.gate_time is None:
+        return local_day_start(day, task.timezone)
+    return first_instant(day, task.gate_time, task.timezone)
+
+
+def first_run_after(instant: pd.Timestamp, task: TaskConfig) -> dt.date:
+    """The first day whose run takes place after an instant (naive UTC)."""
+    day = instant.tz_localize("UTC").tz_convert(task.timezone).date()
+    while run_time(day, task) <= instant:
+        day += dt.timedelta(days=1)
+    return day
+
+
+def panel_end(day: dt.date, task: TaskConfig, timezone: str) -> pd.Timestamp:
+    """The first step that a run on that day cannot know (naive UTC, on the grid).
+
+    Args:
+        day: of the run.
+        task: with a gate, the step that is not over then.
+        timezone: of the source, whose days are known when they are over. Without a gate the panel
+            ends where that day or the forecasts' begins, whichever is first.
+
+    Examples:
+        >>> task = TaskConfig(freq="h", season_lengths=[24], horizon="1D", gate="09:30")
+        >>> panel_end(dt.date(2024, 7, 1), task, "UTC")
+        Timestamp('2024-07-01 09:00:00')
+    """
+    if task.gate is not None:
+        return _step(run_time(day, task), task)
+    return _step(min(local_day_start(day, zone) for zone in (task.timezone, timezone)), task)
+
+
+def target_start(panel_end: pd.Timestamp, task: TaskConfig) -> pd.Timestamp:
+    """Where the target of a forecast starts that knows every step before `panel_end`.
+
+    With a gate it is the midnight after the first gate that is not before `panel_end`: the panel
+    may end earlier than the gate allows, if the data do.
+
+    Args:
+        panel_end: first step not known (naive UTC).
+        task: gap or gate.
+
+    Examples:
+        >>> task = TaskConfig(freq="h", season_lengths=[24], horizon="1D", gate="09:00")
+        >>> target_start(pd.Timestamp("2024-07-01 09:00"), task)
+        Timestamp('2024-07-02 00:00:00')
+    """
+    if task.gate is None:
+        return add_span(panel_end, task.gap, task.freq, task.timezone)
+    day = first_run_after(panel_end - _INSTANT, task) + dt.timedelta(days=1)
+    return _step(local_day_start(day, task.timezone), task)
+
+
+def allowed_cutoff(target_start: pd.Timestamp, task: TaskConfig) -> pd.Timestamp:
+    """The last step that a forecast may know whose target starts there: what is later is a leak.
+
+    Args:
+        target_start: first step to forecast (naive UTC). With a gate any step of a day will do: all
+            are forecast at the gate of the day before.
+        task: gap or gate.
+
+    Examples:
+        >>> task = TaskConfig(freq="h", season_lengths=[24], horizon="1D", gate="09:00")
+        >>> allowed_cutoff(pd.Timestamp("2024-07-02"), task)
+        Timestamp('2024-07-01 08:00:00')
+    """
+    if task.gate is None:
+        first = add_span(target_start, _back(task.gap), task.freq, task.timezone)
+    else:
+        first = panel_end(_day(target_start, task) - dt.timedelta(days=1), task, task.timezone)
+    return add_span(first, -1, task.freq, task.timezone)
+
+
+def first_unknown(cutoff: pd.Timestamp, task: TaskConfig) -> pd.Timestamp:
+    """The step after a cutoff (naive UTC): where the panel of a forecast ends that was made there.
+
+    Examples:
+        >>> task = TaskConfig(freq="h", season_lengths=[24], horizon=24)
+        >>> first_unknown(pd.Timestamp("2024-07-01 23:00"), task)
+        Timestamp('2024-07-02 00:00:00')
+    """
+    return add_span(cutoff, 1, task.freq, task.timezone)
+
+
+def move_target(at: pd.Timestamp, span: int | str, task: TaskConfig) -> pd.Timestamp:
+    """Move the start or the end of a target by steps, or by local days if `span` is like `"1D"`.
+
+    With a gate targets are local days, so it stays at the step of a local midnight.
+
+    Args:
+        at: a step (naive UTC).
+        span: how far; with a gate in days.
+        task: grid, clock and gate.
+    """
+    if task.gate is None:
+        return add_span(at, span, task.freq, task.timezone)
+    day = _day(at, task) + dt.timedelta(days=int(str(span)[:-1]))
+    return _step(local_day_start(day, task.timezone), task)
+
+
+def last_target_end(panel_end: pd.Timestamp, task: TaskConfig) -> pd.Timestamp:
+    """The latest end (exclusive) of a target of which every step is before `panel_end`."""
+    return panel_end if task.gate is None else move_target(panel_end, "0D", task)
+
+
+def first_known(
+    cutoff: pd.Timestamp, task: TaskConfig, windows: WindowsConfig
+) -> pd.Timestamp | None:
+    """The first step that models learn from at a cutoff, or None if it is the first of the series.
+
+    Args:
+        cutoff: last step known (naive UTC).
+        task: grid and clock.
+        windows: `history` says how much before the cutoff, which counts.
+
+    Examples:
+        >>> task = TaskConfig(freq="h", season_lengths=[24], horizon=24)
+        >>> sliding = WindowsConfig(calibrate=0, select=1, report=1, history="56D")
+        >>> first_known(pd.Timestamp("2024-07-01 23:00"), task, sliding)
+        Timestamp('2024-05-07 00:00:00')
+        >>> expanding = WindowsConfig(calibrate=0, select=1, report=1)
+        >>> first_known(pd.Timestamp("2024-07-01 23:00"), task, expanding) is None
+        True
+    """
+    if windows.history is None:
+        return None
+    end = first_unknown(cutoff, task)
+    return add_span(end, _back(windows.history), task.freq, task.timezone)
+
+
+def _back(span: int | str) -> int | str:
+    return -span if isinstance(span, int) else f"-{span}"
+
+
+def _step(at: pd.Timestamp, task: TaskConfig) -> pd.Timestamp:
+    """The grid step that a time belongs to."""
+    return snap(pd.Series([at]), task.freq, task.timezone).iloc[0]
+
+
+def _day(step: pd.Timestamp, task: TaskConfig) -> dt.date:
+    """The local day of a step; of one in which midnight falls, the day that begins."""
+    last = add_span(step, 1, task.freq, task.timezone) - _INSTANT
+    return last.tz_localize("UTC").tz_convert(task.timezone).date()

@@ -1,0 +1,113 @@
+"""The leak canary: no forecast of any model may depend on what came after its origin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from clepsydra.config import (
+    EvaluateConfig,
+    ModelsConfig,
+    SourcesConfig,
+    TaskConfig,
+    WindowsConfig,
+)
+from clepsydra.errors import LeakError
+from clepsydra.models.canary import find_leaks
+from clepsydra.models.forecasting import candidates
+from clepsydra.models.knowledge import Knowledge
+from clepsydra.models.registry import combinations
+from clepsydra.models.wall import lead_steps
+from clepsydra.sharding import series_hash
+
+__all__ = ["refuse_leaks", "send_canary"]
+
+
+def send_canary(
+    future: pd.DataFrame,
+    series: pd.DataFrame,
+    windows: pd.DataFrame,
+    sources: SourcesConfig,
+    task: TaskConfig,
+    models: ModelsConfig,
+    windows_config: WindowsConfig,
+    evaluate: EvaluateConfig,
+    *panels: Path,
+) -> pd.DataFrame:
+    """Backtest every model on a few series, with and without a changed future.
+
+    The window is the first one that reports; the last one shows whether the change can be seen.
+
+    Args:
+        future: the steps after the panel.
+        series: all series: those with the most observations are taken.
+        windows: of the backtests.
+        sources: which columns are past-only.
+        task: what may be known when.
+        models: every one but the combinations, which see nothing but the others' forecasts.
+        windows_config: how often models learn anew, and from how much.
+        evaluate: how many series.
+        panels: the shards' panels, of which only the chosen series are read.
+
+    Returns:
+        A row a model, see `models.canary.find_leaks`.
+    """
+    ids = _longest(series, evaluate.canary_series)
+    panel = pd.concat(
+        [pd.read_parquet(path, filters=[("unique_id", "in", ids)]) for path in panels],
+        ignore_index=True,
+    ).astype({"unique_id": object})
+    its_future = future[future["unique_id"].isin(ids)]
+    reported = windows[windows["role"] == "report"]
+    asked = reported.iloc[[0, -1]] if len(reported) > 1 else windows.iloc[-1:]
+    names = [name for name in models.root if name not in combinations(models)]
+    return find_leaks(
+        candidates(names, models, task, lead_steps(future, task)),
+        Knowledge.of(panel, its_future, series, sources, task, windows_config),
+        asked,
+        windows_config.refit_every,
+    )
+
+
+def refuse_leaks(canary: pd.DataFrame) -> dict[str, object]:
+    """Stop the line if a forecast moved.
+
+    Returns:
+        `passed`, and how many models and forecasts were compared.
+
+    Raises:
+        LeakError: names each model whose forecasts moved, by how much, and an example.
+    """
+    found = canary[canary["verdict"] != "clean"]
+    if len(found):
+        raise LeakError("; ".join(_said(row) for row in found.to_dict("records")))
+    return {
+        "passed": True,
+        "models": len(canary),
+        "forecasts": int(canary["forecasts"].sum()),
+    }
+
+
+def _said(row: dict[str, object]) -> str:
+    moved = (
+        f"{row['moved']} of {row['forecasts']} forecasts, by up to {row['largest']:.3g}, "
+        f"e.g. {row['example']}"
+    )
+    if row["verdict"] == "leak":
+        return (
+            f"model '{row['model']}' leaks: what came after the cutoff changed {moved}; look at "
+            f"what it reads besides the history it is given, and at the windows' cutoffs"
+        )
+    return (
+        f"model '{row['model']}' is not reproducible: run again, it changed {moved}; give it a "
+        f"seed, and a budget in steps rather than in seconds"
+    )
+
+
+def _longest(series: pd.DataFrame, number: int) -> list[str]:
+    """Series with the most observations, of equals by their hash."""
+    ordered = series.assign(hash=series["unique_id"].map(series_hash)).sort_values(
+        ["n_observations", "hash"], ascending=[False, True]
+    )
+    return ordered["unique_id"].head(number).tolist()
