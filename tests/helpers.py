@@ -153,15 +153,17 @@ def _clean(
 ) -> dict[str, Any]:
     target = raw[sources.target[0]]
     clock = set_clock(target, sources, task, as_of)
+    covariates = [
+        clean_covariate(raw[name], sources, task, as_of, name=name)
+        for name in sources.of_role("covariate")
+    ]
     tables = [
-        *(
-            clean_covariate(raw[name], sources, task, as_of, name=name)[0]
-            for name in sources.of_role("covariate")
-        ),
+        *(table for table, *_ in covariates),
         *(
             clean_attributes(raw[name], sources, as_of, name=name)[0]
             for name in sources.of_role("attributes")
         ),
+        *(versions for *_, versions in covariates),
     ]
     how = (sources, task, CleaningConfig(), calendar, as_of, 1)
     panel, future, series, *_ = clean_shard(target, clock, *how, *tables, number=0)

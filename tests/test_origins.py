@@ -16,6 +16,7 @@ from clepsydra.origins import (
     first_known,
     first_run_after,
     first_unknown,
+    known_from,
     last_target_end,
     move_target,
     panel_end,
@@ -128,6 +129,25 @@ def test_the_panel_ends_with_the_last_step_that_is_over(
 ) -> None:
     task = make_task(**{"horizon": "1D", **changes})
     assert panel_end(dt.date.fromisoformat(day), task, source) == pd.Timestamp(end)
+
+
+@pytest.mark.parametrize(
+    ("changes", "day", "since"),
+    [
+        ({"gate": "09:30", "horizon": "1D"}, "2013-07-01", "2013-07-01 09:00"),
+        ({"timezone": NEW_YORK}, "2013-07-01", "2013-07-01 04:00"),
+        ({"freq": "D", "timezone": PARIS}, "2013-07-01", "2013-06-30 22:00"),
+        # A month ends as of its first day, and knows nothing that was collected later in it.
+        ({"freq": "MS"}, "2013-07-15", "2013-07-15 00:00"),
+        ({}, "0001-01-01", str(pd.Timestamp.min)),
+    ],
+)
+def test_what_a_run_collects_is_known_to_the_forecasts_it_makes(
+    changes: dict[str, object], day: str, since: str
+) -> None:
+    task = make_task(**changes)
+    found = known_from(dt.date.fromisoformat(day), task, task.timezone)
+    assert found == pd.Timestamp(since)
 
 
 # Cutoff and target: expectations written by hand, in local time where a zone is named

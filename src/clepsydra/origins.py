@@ -17,13 +17,14 @@ import datetime as dt
 import pandas as pd
 
 from clepsydra.config import TaskConfig, WindowsConfig
-from clepsydra.timegrid import add_span, first_instant, local_day_start, snap
+from clepsydra.timegrid import add_span, first_instant, local_day_start, shorter_than_a_day, snap
 
 __all__ = [
     "allowed_cutoff",
     "first_known",
     "first_run_after",
     "first_unknown",
+    "known_from",
     "last_target_end",
     "move_target",
     "panel_end",
@@ -77,6 +78,25 @@ def panel_end(day: dt.date, task: TaskConfig, timezone: str) -> pd.Timestamp:
     if task.gate is not None:
         return _step(run_time(day, task), task)
     return _step(min(local_day_start(day, zone) for zone in (task.timezone, timezone)), task)
+
+
+def known_from(day: dt.date, task: TaskConfig, timezone: str) -> pd.Timestamp:
+    """From which panel end on a forecast knows what was collected on that day (naive UTC).
+
+    A forecast knows it if the first step that it does not know, see `first_unknown`, is not before
+    this time: the panel's end of a run on that day. Of steps of a day or longer, of which several
+    days have the same, it is when the day begins.
+
+    Args:
+        day: of the run that collected it; `date.min` is the beginning of time.
+        task: grid and gate.
+        timezone: of the target.
+    """
+    if day == dt.date.min:
+        return pd.Timestamp.min
+    if shorter_than_a_day(task.freq):
+        return panel_end(day, task, timezone)
+    return run_time(day, task).as_unit("ns")
 
 
 def target_start(panel_end: pd.Timestamp, task: TaskConfig) -> pd.Timestamp:

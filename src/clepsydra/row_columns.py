@@ -13,6 +13,7 @@ __all__ = [
     "PROBLEM",
     "ROW",
     "TEXT",
+    "VERSION",
     "WATERMARK",
 ]
 
@@ -23,6 +24,6 @@ FILE, LINE, PROBLEM, TEXT = "_file", "_line", "_problem", "_text"
 LOCAL, INSTANT, DAY, HASH = "_local", "_instant", "_day", "_hash"
 # The encoded watermark of a row of a database, null where the row has none.
 WATERMARK = "_watermark"
-# Its number in the table that is cleaned.
-ROW = "_row"
-OWN = (FILE, LINE, PROBLEM, TEXT, LOCAL, INSTANT, DAY, HASH, WATERMARK, ROW)
+# Its number in the table that is cleaned, and which version of its day it is of.
+ROW, VERSION = "_row", "_version"
+OWN = (FILE, LINE, PROBLEM, TEXT, LOCAL, INSTANT, DAY, HASH, WATERMARK, ROW, VERSION)

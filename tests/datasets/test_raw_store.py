@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import hashlib
 import itertools
@@ -885,3 +886,95 @@ def test_the_content_of_a_day_is_told_by_the_same_hash_as_ever() -> None:
         fingerprint_texts(rows)
         == "cb622a844df374537b32ff31166ce2b5eb60454f83b356275aa1ffb9befdeaf1"
     )
+
+
+# Every version of a day
+
+
+def revised(folder: Path) -> RawStoreDataset:
+    """Two days, the first of which is revised twice, once while another day comes."""
+    store = RawStoreDataset(str(folder))
+    how = {"in_advance": True}
+    store.save(feed_of([("a", JULY[0], "1"), ("a", JULY[1], "2")], seen_on=JULY[0], **how))
+    store.save(feed_of([("a", JULY[0], "3"), ("a", JULY[2], "4")], seen_on=JULY[4], **how))
+    store.save(feed_of([("a", JULY[0], "5"), ("b", JULY[0], "6")], seen_on=JULY[6], **how))
+    return store
+
+
+def test_the_versions_of_days_are_all_there_in_order(tmp_path: Path) -> None:
+    raw = revised(tmp_path).load()
+    found = raw.versions()
+    assert list(zip(found["day"], found["known_from"], strict=True)) == [
+        ("2013-07-01", "0001-01-01"),
+        ("2013-07-01", "2013-07-05"),
+        ("2013-07-01", "2013-07-07"),
+        ("2013-07-02", "0001-01-01"),
+        ("2013-07-03", "2013-07-05"),
+    ]
+    assert raw.versions(JULY[5])["known_from"].max() == "2013-07-05"
+    assert raw.versions(JULY[3]).empty
+    assert raw.first_known().to_dict() == {
+        "2013-07-01": "0001-01-01",
+        "2013-07-02": "0001-01-01",
+        "2013-07-03": "2013-07-05",
+    }
+
+
+def test_rows_of_versions_say_which_they_are_of(tmp_path: Path) -> None:
+    raw = revised(tmp_path).load()
+    versions = raw.versions()
+    versions = versions.assign(version=[f"v{number}" for number in range(len(versions))])
+    rows = raw.read_versions(versions)
+    assert sorted(rows.select("_version", "id", "value").rows()) == [
+        *(("v0", "a", "1"), ("v1", "a", "3"), ("v2", "a", "5"), ("v2", "b", "6")),
+        *(("v3", "a", "2"), ("v4", "a", "4")),
+    ]
+    some = raw.read_versions(versions.iloc[[1]])
+    assert some["value"].to_list() == ["3"]
+    assert raw.read_versions(versions.iloc[:0]).is_empty()
+
+
+def test_of_versions_of_the_same_morning_the_last_counts(tmp_path: Path) -> None:
+    store = revised(tmp_path)
+    store.save(feed_of([("a", JULY[0], "7")], seen_on=JULY[6], in_advance=True))
+    raw = store.load()
+    versions = raw.versions()
+    assert not versions.duplicated(["day", "known_from"]).any()
+    rows = raw.read_versions(versions.assign(version=versions["known_from"]))
+    assert rows.filter(pl.col("_version") == "2013-07-07")["value"].to_list() == ["7"]
+
+
+def test_undated_rows_and_days_with_one_version_are_no_versions(tmp_path: Path) -> None:
+    store = RawStoreDataset(str(tmp_path))
+    store.save(feed_of([("a", None, "1"), ("a", JULY[0], "1")], seen_on=JULY[0]))
+    store.save(feed_of([("a", None, "2"), ("a", JULY[1], "1")], seen_on=JULY[4]))
+    assert len(store.load().manifest) == 4
+    assert store.load().versions().empty
+
+
+def test_a_part_of_a_day_does_not_replace_what_a_later_run_has_seen(tmp_path: Path) -> None:
+    store = RawStoreDataset(str(tmp_path))
+    whole = feed_of([("a", JULY[0], "1"), ("b", JULY[0], "1")], seen_on=JULY[1])
+    store.save(whole)
+    part = feed_of([("a", JULY[0], "1")], seen_on=JULY[0], unfinished=JULY[0])
+    store.save(part)
+    assert store.load().read().height == 2
+    store.save(dataclasses.replace(part, seen_on=JULY[2]))
+    assert store.load().read().height == 1
+
+
+def test_a_day_is_known_from_the_first_run_that_can_know_it(tmp_path: Path) -> None:
+    store = RawStoreDataset(str(tmp_path))
+    same_day = {"first_run": lambda day: day}
+    store.save(feed_of([("a", day, "1") for day in JULY[:2]], seen_on=JULY[1], **same_day))
+    store.save(feed_of([("a", JULY[1], "2"), ("a", JULY[2], "1")], seen_on=JULY[3], **same_day))
+    late = feed_of([("a", JULY[3], "1")], seen_on=JULY[5], **same_day)
+    store.save(late)
+    assert store.load().manifest[["day", "known_from"]].to_numpy().tolist() == [
+        ["2013-07-01", "2013-07-01"],
+        ["2013-07-02", "2013-07-02"],
+        ["2013-07-02", "2013-07-04"],
+        ["2013-07-03", "2013-07-03"],
+        # The run of the 4th did not see it.
+        ["2013-07-04", "2013-07-06"],
+    ]

@@ -149,19 +149,21 @@ def clean_up(
     cleaning, calendar = cleaning or CleaningConfig(), calendar or CalendarConfig()
     target, _ = sources.target
     clock = set_clock(raw[target], sources, task, as_of)
+    covariates = [
+        clean_covariate(raw[name], sources, task, as_of, name=name)
+        for name in sources.of_role("covariate")
+    ]
     others = [
-        *(
-            clean_covariate(raw[name], sources, task, as_of, name=name)
-            for name in sources.of_role("covariate")
-        ),
+        *(tables for *tables, _ in covariates),
         *(
             clean_attributes(raw[name], sources, as_of, name=name)
             for name in sources.of_role("attributes")
         ),
     ]
-    how = (sources, task, cleaning, calendar, as_of, n_shards, *(table for table, *_ in others))
+    tables = [*(table for table, *_ in others), *(versions for *_, versions in covariates)]
+    how = (sources, task, cleaning, calendar, as_of, n_shards, *tables)
     shards = [clean_shard(raw[target], clock, *how, number=number) for number in range(n_shards)]
-    panels, futures, series, accounts, quarantines, events = zip(*shards, strict=True)
+    panels, futures, series, accounts, quarantines, events, vintages = zip(*shards, strict=True)
     described = gather(*series)
     accounts = (*accounts, *(account for _, account, _ in others))
     report = report_quality(described, raw[target], sources, as_of, *accounts)
@@ -176,6 +178,7 @@ def clean_up(
     return {
         "panel": _ordered(table_of(panel), "unique_id", "ds"),
         "future": gather(*futures),
+        "vintages": gather(*(table_of(table) for table in vintages)),
         "series": described,
         "clock": clock,
         "report": _ordered(report, *report.columns),

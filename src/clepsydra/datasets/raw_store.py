@@ -14,7 +14,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,13 @@ from clepsydra.datasets.arrivals import day_of, is_of, key_of_day
 from clepsydra.datasets.raw_files import SnapshotWriter, write_atomically
 from clepsydra.datasets.spool import Batches
 from clepsydra.errors import SourceError
-from clepsydra.row_columns import HASH
+from clepsydra.row_columns import DAY, HASH, VERSION
 from clepsydra.sharding import ALL
 
 __all__ = ["Feed", "RawStore", "RawStoreDataset", "next_day"]
 
 _MANIFEST, _STATE, _LOCK = "manifest.parquet", "state.json", ".lock"
+_PATH = "_path"
 _COLUMNS = {
     "day": str,
     "known_from": str,
@@ -108,10 +109,33 @@ class RawStore:
         Args:
             as_of: the day of the run; `None` knows everything.
         """
-        known = self.manifest
-        if as_of is not None:
-            known = known[known["known_from"] <= as_of.isoformat()]
+        known = self._known_versions(as_of)
         return known.drop_duplicates("day", keep="last").sort_values("day", ignore_index=True)
+
+    def versions(self, as_of: dt.date | None = None) -> pd.DataFrame:
+        """Every version of every day known at `as_of`, if a day has several: rows of the manifest.
+
+        They are in order of `day`, then `known_from`, no two alike in both. No file is opened; the
+        table is empty if every day has one version only. Undated rows are left out.
+
+        Args:
+            as_of: the day of the run; `None` knows everything.
+        """
+        known = self._known_versions(as_of)
+        known = known[known["day"] != ""].drop_duplicates(["day", "known_from"], keep="last")
+        if not known["day"].duplicated().any():
+            return known.iloc[:0]
+        return known.sort_values(["day", "known_from"], ignore_index=True)
+
+    def first_known(self, as_of: dt.date | None = None) -> pd.Series:
+        """Of every day known at `as_of`, the day of the first run that knew of it, as texts."""
+        known = self._known_versions(as_of)
+        return known.drop_duplicates("day").set_index("day")["known_from"]
+
+    def _known_versions(self, as_of: dt.date | None) -> pd.DataFrame:
+        if as_of is None:
+            return self.manifest
+        return self.manifest[self.manifest["known_from"] <= as_of.isoformat()]
 
     def read(
         self,
@@ -140,20 +164,50 @@ class RawStore:
         if days is not None:
             known = known[known["day"].isin([key_of_day(day) for day in days])]
         frames: list[pl.LazyFrame] = []
-        for path, chosen in known[known["path"] != ""].groupby("path", sort=False):
-            entry = chosen.iloc[0]
-            rows = pl.scan_parquet(self._checked(str(path), int(entry["bytes"])))
-            if chosen["rows"].sum() < entry["file_rows"]:
-                rows = rows.filter(is_of({day_of(day) for day in chosen["day"]}))
+        for entry, rows in self._files_of(known):
             if rehash is not None and entry["key"] != key:
                 # At once: a file that is hashed again is in memory as a whole.
                 frames.append(_in_part(rehash(rows.collect()).lazy(), hashes).collect().lazy())
             else:
                 frames.append(_in_part(rows, hashes))
+        return _as_one(frames)
+
+    def read_versions(self, versions: pd.DataFrame) -> pl.DataFrame:
+        """The rows of some versions.
+
+        Args:
+            versions: rows of the manifest, with what each version is called in `version`, a text.
+
+        Returns:
+            As `read`, and `_version`, what the row's version is called.
+
+        Raises:
+            SourceError: a snapshot is missing or not as the manifest says.
+        """
+        frames = [
+            rows.with_columns(pl.lit(entry["path"]).alias(_PATH))
+            for entry, rows in self._files_of(versions)
+        ]
         if not frames:
             return pl.DataFrame()
-        whole = pl.concat(pl.collect_all(frames), how="diagonal_relaxed")
-        return whole.with_columns(pl.col(pl.String, pl.Categorical).fill_null(""))
+        called = pl.DataFrame(
+            {
+                _PATH: versions["path"].tolist(),
+                DAY: [day_of(day) for day in versions["day"]],
+                VERSION: versions["version"].tolist(),
+            }
+        )
+        rows = _as_one(frames).join(called, on=[_PATH, DAY], how="left", maintain_order="left")
+        return rows.drop(_PATH)
+
+    def _files_of(self, entries: pd.DataFrame) -> Iterator[tuple[pd.Series, pl.LazyFrame]]:
+        """Of every file that holds one of these entries the first of them, and their rows."""
+        for path, chosen in entries[entries["path"] != ""].groupby("path", sort=False):
+            entry = chosen.iloc[0]
+            rows = pl.scan_parquet(self._checked(str(path), int(entry["bytes"])))
+            if chosen["rows"].sum() < entry["file_rows"]:
+                rows = rows.filter(is_of({day_of(day) for day in chosen["day"]}))
+            yield entry, rows
 
     def days(self) -> list[dt.date]:
         """Days that have a snapshot, in order."""
@@ -237,6 +291,13 @@ class RawStoreDataset(AbstractDataset[Feed, RawStore]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": os.fspath(self._root)}
+
+
+def _as_one(frames: list[pl.LazyFrame]) -> pl.DataFrame:
+    if not frames:
+        return pl.DataFrame()
+    whole = pl.concat(pl.collect_all(frames), how="diagonal_relaxed")
+    return whole.with_columns(pl.col(pl.String, pl.Categorical).fill_null(""))
 
 
 def _in_part(rows: pl.LazyFrame, hashes: tuple[int, int]) -> pl.LazyFrame:

@@ -9,19 +9,20 @@ import polars as pl
 
 from clepsydra.config import SourceConfig, SourcesConfig, TaskConfig, parse_as_of
 from clepsydra.datasets.raw_store import RawStore
-from clepsydra.origins import panel_end
+from clepsydra.origins import known_from, panel_end
 from clepsydra.pipelines.clean.ledger import ACCOUNT_SCHEMA
 from clepsydra.pipelines.clean.parsing import parse_attributes, parse_covariate
-from clepsydra.pipelines.clean.regular import to_grid
-from clepsydra.row_columns import DAY, FILE, LINE
-from clepsydra.timegrid import add_span, grid, local_day_start, shorter_than_a_day, snap, to_wall
+from clepsydra.pipelines.clean.regular import all_day, to_grid
+from clepsydra.pipelines.clean.vintages import source_vintages
+from clepsydra.row_columns import FILE, LINE
+from clepsydra.timegrid import add_span, grid, local_day_start, shorter_than_a_day
 
 __all__ = ["clean_attributes", "clean_covariate"]
 
 
 def clean_covariate(
     raw: RawStore, sources: SourcesConfig, task: TaskConfig, as_of: str, *, name: str
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Type the rows of a covariate source known at `as_of`.
 
     With a gate a store may hold rows of that day that were later than the gate. Those that are not
@@ -30,7 +31,9 @@ def clean_covariate(
     Returns:
         covariates: `join_key`, `ds` (naive UTC, on the grid), then every covariate column.
         account, quarantine: the fate of every raw row, and how many grid steps between a key's
-            first and last row have none.
+            first and last row have none; of a source known in advance also how many were collected
+            after they had begun: a backtest reads what no forecast of them can have known.
+        versions: what newer rows have replaced, see `source_vintages`.
     """
     source = dict(sources.items())[name]
     rows = _known_rows(raw, source, as_of)
@@ -38,19 +41,50 @@ def clean_covariate(
     values = list(source.renames.values())
     rows = parsed.rows
     if source.lasts and shorter_than_a_day(task.freq):
-        rows = _all_day(rows, source, task)
+        rows = all_day(rows, source, task)
     covariates = to_grid(rows, ["join_key"], values, source, task)
-    missing = [
-        {
-            "source": name,
-            "unique_id": key,
-            "measure": "grid steps without a row",
-            "value": float(len(_steps_between(part["ds"], task)) - part.height),
+    late = _is_late(covariates["ds"], raw, sources, source, task, as_of)
+    measured: list[dict[str, str | float]] = []
+    for (key,), part in covariates.with_columns(late).group_by("join_key", maintain_order=True):
+        counts = {
+            "grid steps without a row": len(_steps_between(part["ds"], task)) - part.height,
+            "grid steps first known after they began": part["_late"].sum(),
         }
-        for (key,), part in covariates.group_by("join_key", maintain_order=True)
-    ]
-    account = pl.concat([parsed.account, pl.DataFrame(missing, schema=ACCOUNT_SCHEMA)])
-    return covariates.to_pandas(), account.to_pandas(), parsed.quarantine.to_pandas()
+        measured += [
+            {"source": name, "unique_id": str(key), "measure": measure, "value": float(count)}
+            for measure, count in counts.items()
+            if count or measure == "grid steps without a row"
+        ]
+    account = pl.concat([parsed.account, pl.DataFrame(measured, schema=ACCOUNT_SCHEMA)])
+    zone = sources.target[1].timezone
+    versions = source_vintages(name, source, raw, task, zone, parse_as_of(as_of))
+    return (
+        *(table.to_pandas() for table in (covariates, account, parsed.quarantine)),
+        versions.to_pandas(),
+    )
+
+
+def _is_late(
+    ds: pl.Series,
+    raw: RawStore,
+    sources: SourcesConfig,
+    source: SourceConfig,
+    task: TaskConfig,
+    as_of: str,
+) -> pl.Series:
+    """Whether each step had begun when a run first knew of its day."""
+    first = raw.first_known(parse_as_of(as_of))
+    first = first[first > dt.date.min.isoformat()]
+    if source.known != "in_advance" or first.empty:
+        return pl.repeat(False, len(ds), eager=True).alias("_late")
+    zone = sources.target[1].timezone
+    moments = {
+        moment: known_from(dt.date.fromisoformat(moment), task, zone) for moment in first.unique()
+    }
+    known = pl.Series(first.map(moments).to_numpy("datetime64[ns]"))
+    days = pl.Series([dt.date.fromisoformat(str(day)) for day in first.index])
+    local = ds.dt.replace_time_zone("UTC").dt.convert_time_zone(source.timezone).dt.date()
+    return (local.replace_strict(days, known, default=None) > ds).alias("_late")
 
 
 def _end_of_past(
@@ -63,28 +97,6 @@ def _end_of_past(
     if source.lasts:
         return local_day_start(day, source.timezone)
     return panel_end(day, task, sources.target[1].timezone)
-
-
-def _all_day(rows: pl.DataFrame, source: SourceConfig, task: TaskConfig) -> pl.DataFrame:
-    """Every row once for each grid step of its local day, which has 23 to 25 hours."""
-    if rows.is_empty():
-        return rows
-    day = dt.timedelta(days=1)
-    first, last = pd.Timestamp(rows["ds"].min()) - day, pd.Timestamp(rows["ds"].max()) + 2 * day
-    steps = grid(
-        snap(pd.Series([first]), task.freq, task.timezone)[0], last, task.freq, task.timezone
-    )
-    walls = to_wall(pd.Series(steps), source.timezone)
-    table = pl.DataFrame(
-        {
-            DAY: pl.Series(walls.to_numpy("datetime64[ns]")).dt.date(),
-            "_step": steps.to_numpy("datetime64[ns]"),
-        }
-    )
-    local = pl.col("ds").dt.replace_time_zone("UTC").dt.convert_time_zone(source.timezone)
-    dated = rows.with_columns(local.dt.date().alias(DAY))
-    whole = dated.join(table, on=DAY, how="inner").drop("ds", DAY).rename({"_step": "ds"})
-    return whole.select(rows.columns).sort("join_key", "ds", maintain_order=True)
 
 
 def _steps_between(ds: pl.Series, task: TaskConfig) -> pd.DatetimeIndex:

@@ -30,7 +30,12 @@ def create_pipeline(
                 Node(
                     bind(clean_covariate, name=name),
                     inputs=[f"{name}.raw", "params:sources", "params:task", "params:as_of"],
-                    outputs=[f"{name}.clean", f"{name}.account", f"{name}.quarantine@pandas"],
+                    outputs=[
+                        f"{name}.clean",
+                        f"{name}.account",
+                        f"{name}.quarantine@pandas",
+                        f"{name}.versions",
+                    ],
                     name=f"{name}.clean_covariate",
                 )
                 for name in covariates
@@ -57,6 +62,7 @@ def create_pipeline(
                         "params:as_of",
                         "params:n_shards",
                         *(f"{name}.clean" for name in others),
+                        *(f"{name}.versions" for name in covariates),
                     ],
                     outputs=[
                         f"shard_{number}.panel@pandas",
@@ -65,6 +71,7 @@ def create_pipeline(
                         f"shard_{number}.account",
                         f"shard_{number}.quarantine@pandas",
                         f"shard_{number}.quality_events@pandas",
+                        f"shard_{number}.vintages",
                     ],
                     name="clean_shard",
                     namespace=f"shard_{number}",

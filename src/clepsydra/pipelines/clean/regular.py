@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,10 +13,11 @@ import polars as pl
 from clepsydra.config import CleaningConfig, SourceConfig, TaskConfig
 from clepsydra.pipelines.clean.gaps import fill_gaps, series_ends, start_after_long_gaps
 from clepsydra.pipelines.clean.outliers import flag_outliers
+from clepsydra.row_columns import DAY
 from clepsydra.series_ids import UNIQUE_ID
-from clepsydra.timegrid import grid, shorter_than_a_day, snap
+from clepsydra.timegrid import grid, shorter_than_a_day, snap, to_wall
 
-__all__ = ["Regular", "fill_covariate", "regularize", "to_grid"]
+__all__ = ["Regular", "all_day", "fill_covariate", "regularize", "steps_of", "to_grid"]
 
 _LONGEST_COVARIATE_GAP = 6
 
@@ -35,7 +37,7 @@ def to_grid(
     Returns:
         The same columns, sorted, one row a series and step; null where it had no value.
     """
-    stepped = rows.with_columns(_snap(rows["ds"], task))
+    stepped = rows.with_columns(steps_of(rows["ds"], task))
     key = [*keys, "ds"]
     shares = pl.all_horizontal(pl.col(column) == pl.col(column).shift() for column in key)
     if not stepped.select(shares.any()).item():
@@ -50,7 +52,8 @@ def to_grid(
     return stepped.group_by(key).agg(how(pl.col(value)).alias(value) for value in values).sort(key)
 
 
-def _snap(ds: pl.Series, task: TaskConfig) -> pl.Series:
+def steps_of(ds: pl.Series, task: TaskConfig) -> pl.Series:
+    """The grid step, as `ds`, that each naive UTC time belongs to."""
     if shorter_than_a_day(task.freq):
         return pl.Series("ds", snap(pd.Series(ds.to_numpy()), task.freq, task.timezone).to_numpy())
     unique = ds.unique().sort()
@@ -58,6 +61,28 @@ def _snap(ds: pl.Series, task: TaskConfig) -> pl.Series:
     return ds.replace_strict(
         unique, pl.Series(steps.to_numpy("datetime64[ns]")), return_dtype=pl.Datetime("ns")
     ).alias("ds")
+
+
+def all_day(rows: pl.DataFrame, source: SourceConfig, task: TaskConfig) -> pl.DataFrame:
+    """Every row once for each grid step of its local day, which has 23 to 25 hours."""
+    if rows.is_empty():
+        return rows
+    day = dt.timedelta(days=1)
+    first, last = pd.Timestamp(rows["ds"].min()) - day, pd.Timestamp(rows["ds"].max()) + 2 * day
+    steps = grid(
+        snap(pd.Series([first]), task.freq, task.timezone)[0], last, task.freq, task.timezone
+    )
+    walls = to_wall(pd.Series(steps), source.timezone)
+    table = pl.DataFrame(
+        {
+            DAY: pl.Series(walls.to_numpy("datetime64[ns]")).dt.date(),
+            "_step": steps.to_numpy("datetime64[ns]"),
+        }
+    )
+    local = pl.col("ds").dt.replace_time_zone("UTC").dt.convert_time_zone(source.timezone)
+    dated = rows.with_columns(local.dt.date().alias(DAY))
+    whole = dated.join(table, on=DAY, how="inner").drop("ds", DAY).rename({"_step": "ds"})
+    return whole.select(rows.columns).sort("join_key", "ds", maintain_order=True)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ from clepsydra.pipelines.clean.ledger import ACCOUNT_SCHEMA, QUARANTINE_SCHEMA
 from clepsydra.pipelines.clean.parsing import Parsed, parse_target, time_reader
 from clepsydra.pipelines.clean.regular import Regular, fill_covariate, regularize, to_grid
 from clepsydra.pipelines.clean.series import account_of_panel, empty_series, series_table
+from clepsydra.pipelines.clean.vintages import vintages_of_series
 from clepsydra.series_ids import UNIQUE_ID, key_of, make_hasher
 from clepsydra.sharding import hash_range, series_hash
 from clepsydra.timegrid import add_span, grid, period_start
@@ -52,7 +53,7 @@ def clean_shard(
     n_shards: int,
     *tables: pd.DataFrame,
     number: int,
-) -> tuple[Spool, pd.DataFrame, pd.DataFrame, pd.DataFrame, Spool, Spool]:
+) -> tuple[Spool, pd.DataFrame, pd.DataFrame, pd.DataFrame, Spool, Spool, Spool]:
     """Type the target's rows, put them on the grid, and add every exogenous column.
 
     Args:
@@ -64,7 +65,8 @@ def clean_shard(
         calendar: columns computed from the clock.
         as_of: what is known.
         n_shards: how many shards there are.
-        tables: of every covariate source, then of every attributes source, its clean rows.
+        tables: of every covariate source, then of every attributes source, its clean rows; then of
+            every covariate source what newer rows have replaced.
         number: which shard this is.
 
     Returns:
@@ -76,6 +78,11 @@ def clean_shard(
         account: `source`, `unique_id`, `measure`, `value`.
         quarantine: `source`, `file`, `line`, `unique_id`, `reason`, `row` (JSON).
         events: gaps and outliers, see `series_events`.
+        vintages: `unique_id`, `ds`, `known_from`, `known_until` (naive UTC) and the columns of the
+            sources known in advance, as they were for a forecast whose first unknown step is from
+            `known_from` on and before `known_until`; in order of series, step and time. Those of a
+            step follow each other up to what `panel` or `future` hold; empty if nothing was
+            revised. See `models.vintages.as_known`.
 
     Raises:
         ConfigError: policies that exclude each other.
@@ -101,11 +108,13 @@ def clean_shard(
         calendar,
         pd.Timestamp(clock["panel_end"]),
         pd.Timestamp(clock["known_until"]),
-        dict(zip(covariates, (pl.from_pandas(table) for table in tables), strict=False)),
+        _by_name(covariates, tables[: len(covariates)]),
+        _by_name(covariates, tables[len(covariates) + len(attributes) :]),
     )
     panel = Spool(context.panel_schema())
     quarantine = Spool(pl.DataFrame(schema=QUARANTINE_SCHEMA).to_arrow().schema)
     events = Spool(pl.DataFrame(schema=EVENT_SCHEMA).to_arrow().schema)
+    vintages = Spool(context.vintages_schema())
     series = [empty_series(source)]
     futures, accounts = [context.future(series[0])], [_NO_ACCOUNT]
     for parsed in _batches(raw, context, parse_as_of(as_of), n_shards, number):
@@ -120,16 +129,21 @@ def clean_shard(
             named = parsed.ids.filter(pl.col(UNIQUE_ID).is_in(regular.ids))
             panel.add(context.panel(regular, named))
             futures.append(context.future(named))
+            vintages.add(context.vintages(regular, named))
             accounts.append(account_of_panel(regular, parsed, sources, task, cleaning))
             events.add(series_events(regular, sources, task, cleaning).to_arrow())
         series.append(series_table(parsed.ids, regular, context.end, task, source, n_shards))
     described = pl.concat(series, how="diagonal_relaxed").sort(UNIQUE_ID).to_pandas()
-    for (name, its), table in zip(attributes.items(), tables[len(covariates) :], strict=True):
+    for (name, its), table in zip(attributes.items(), tables[len(covariates) :], strict=False):
         described = _join_attributes(described, name, its, table)
     account = pl.concat(accounts, how="diagonal_relaxed")
     account = account.group_by("source", UNIQUE_ID, "measure", maintain_order=True).sum()
     future = pd.concat(futures, ignore_index=True) if len(futures) > 1 else futures[0]
-    return panel, future, described, account.to_pandas(), quarantine, events
+    return panel, future, described, account.to_pandas(), quarantine, events, vintages
+
+
+def _by_name(names: Iterable[str], tables: Sequence[pd.DataFrame]) -> dict[str, pl.DataFrame]:
+    return dict(zip(names, map(pl.from_pandas, tables), strict=True))
 
 
 _NO_ACCOUNT = pl.DataFrame(schema=ACCOUNT_SCHEMA)
@@ -180,6 +194,7 @@ class _Context:
     end: pd.Timestamp
     known_until: pd.Timestamp
     covariates: dict[str, pl.DataFrame]
+    versions: dict[str, pl.DataFrame]
 
     def panel(self, regular: Regular, named: pl.DataFrame) -> pa.Table:
         """The series' rows with their exogenous columns."""
@@ -201,13 +216,55 @@ class _Context:
         ids, ahead = named[UNIQUE_ID].to_list(), self._ahead()
         series = np.repeat(np.arange(len(ids)), len(ahead))
         places = np.tile(np.arange(len(ahead)), len(ids))
-        covariates = self.sources.of_role("covariate")
-        known = {name: its for name, its in covariates.items() if its.known == "in_advance"}
         table = {
             UNIQUE_ID: np.array(ids, dtype=object)[series],
             "ds": ahead.to_numpy("datetime64[ns]")[places],
         }
-        return pd.DataFrame(table | self._exogenous(named, ahead, series, places, known))
+        exogenous = self._exogenous(named, ahead, series, places, self._in_advance())
+        return pd.DataFrame(table | exogenous)
+
+    def vintages(self, regular: Regular, named: pl.DataFrame) -> pa.Table:
+        """What newer versions have replaced, on the series' steps and those after them."""
+        schema, known = self.vintages_schema(), self._in_advance()
+        revised = {name: self.versions[name] for name in known if self.versions[name].height}
+        if not revised:
+            return schema.empty_table()
+        steps = regular.steps.append(self._ahead())
+        keys = {name: join_keys(name, known[name], named) for name in revised}
+        end = add_span(steps[-1], 1, self.task.freq, self.task.timezone)
+        first = list(regular.steps[regular.first])
+        moments, held = vintages_of_series(regular.ids, keys, revised, first, end)
+        series = moments["series"].to_numpy()
+        places = steps.get_indexer(pd.DatetimeIndex(moments["ds"].to_numpy()))
+        # Where no version was replaced that held then, it is the newest.
+        values = self._exogenous(named, steps, series, places, known)
+        for name, table in revised.items():
+            is_older = held[name].is_not_null().to_numpy()
+            older = table[held[name].drop_nulls()]
+            for column in known[name].renames.values():
+                values[column] = values[column].copy()
+                values[column][is_older] = older[column].to_numpy()
+        ids = pa.array(regular.ids, pa.string())
+        times = {name: moments[name].to_numpy() for name in ("ds", "known_from", "known_until")}
+        unique_id = pa.DictionaryArray.from_arrays(pa.array(series.astype("int32")), ids)
+        found = {UNIQUE_ID: unique_id, **times, **values}
+        return pa.table({name: found[name] for name in schema.names})
+
+    def vintages_schema(self) -> pa.Schema:
+        """Types of the vintages' columns."""
+        times = [(name, pa.timestamp("ns")) for name in ("ds", "known_from", "known_until")]
+        columns = [column for its in self._in_advance().values() for column in its.renames.values()]
+        return pa.schema(
+            [
+                (UNIQUE_ID, pa.dictionary(pa.int32(), pa.string())),
+                *times,
+                *((column, pa.float32()) for column in columns),
+            ]
+        )
+
+    def _in_advance(self) -> dict[str, SourceConfig]:
+        covariates = self.sources.of_role("covariate")
+        return {name: its for name, its in covariates.items() if its.known == "in_advance"}
 
     def panel_schema(self) -> pa.Schema:
         """Types of the panel's columns."""
