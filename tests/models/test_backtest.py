@@ -47,7 +47,7 @@ def run_all(real: dict[str, Any], panel: pd.DataFrame) -> pd.DataFrame:
     common = (*tables, real["sources"], task, models, real["config"])
     with threadpool_limits(1):  # more threads only wait for each other on so little data
         local, *_ = backtest_models(panel, *common)
-        others = [backtest_models(panel, *common, name)[0] for name in global_models(models)]
+        others = [backtest_models(panel, *common, name=name)[0] for name in global_models(models)]
     return assemble_backtests(panel, local, real["windows"], task, models, *others)
 
 

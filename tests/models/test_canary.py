@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -210,3 +211,50 @@ def test_a_leak_stops_the_line_with_the_model_and_an_example() -> None:
     dice = {"model": "dice", "verdict": "not reproducible", **moved}
     with pytest.raises(LeakError, match=r"model 'dice' is not reproducible: .* give it a seed"):
         refuse_leaks(pd.DataFrame([dice]))
+
+
+class Promoted(Toy):
+    """The promotion of each step that is forecast."""
+
+    uses = frozenset({"known"})
+
+    def predict(
+        self, state: None, history: History, future: pd.DataFrame, horizon: int
+    ) -> pd.DataFrame:
+        return future[["unique_id", "ds"]].assign(y_hat=future["promotion"])
+
+
+def revised() -> Knowledge:
+    """The promotions of the target were planned otherwise until the day they were."""
+    target = pd.date_range("2013-01-15", periods=24, freq="h")
+    versions = pd.DataFrame(
+        {
+            "unique_id": "a",
+            "ds": [*target, *target],
+            "known_from": pd.to_datetime(["2013-01-10 00:00"] * 24 + ["2013-01-15 01:00"] * 24),
+            "known_until": pd.to_datetime(["2013-01-15 01:00"] * 24 + ["2013-01-16 00:00"] * 24),
+            "promotion": [0.25] * 24 + [0.5] * 24,
+        }
+    )
+    return replace(what_is_known(make_task()), vintages=versions)
+
+
+def test_what_is_known_in_advance_is_as_it_was_known_at_each_cutoff(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    knowledge = revised()
+    end = pd.Timestamp("2013-01-16")
+    for cutoff, value in (("2013-01-14 23:00", 0.25), ("2013-01-15 03:00", 0.5)):
+        ahead = knowledge.at(pd.Timestamp(cutoff)).ahead(end)
+        assert set(ahead.loc[ahead["unique_id"] == "a", "promotion"]) == {value}
+        assert set(ahead.loc[ahead["unique_id"] == "b", "promotion"]) == {1.0}
+    history = knowledge.at(end).history().rows
+    assert set(history["promotion"]) == {1.0}
+    candidate = Candidate("mine", Promoted(), None, False, None)
+    table = find_leaks([candidate], knowledge, windows(make_task()), 7)
+    assert table["verdict"].tolist() == ["clean"]
+    # With the newest version taken for granted, it is found out.
+    monkeypatch.setattr(door, "as_known", lambda frame, vintages, at: frame)
+    table = find_leaks([candidate], knowledge, windows(make_task()), 7)
+    assert table["verdict"].tolist() == ["leak"]
+    assert table["moved"].tolist() == [24]

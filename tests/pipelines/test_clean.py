@@ -167,11 +167,15 @@ def test_regular_series_keep_every_observation(hours: list[int], data: st.DataOb
 def test_short_gaps_of_a_covariate_are_filled_and_long_ones_stay_open() -> None:
     steps = pd.date_range("2013-07-01", periods=24, freq="h")
     rows = pl.DataFrame({"ds": steps[[2, 5, 20]], "temp": [1.0, 4.0, 9.0]})
-    found = fill_covariate(rows, steps, ["temp"])[:, 0]
-    assert found[2:6].tolist() == [1, 2, 3, 4]
-    assert np.isnan(found[:2]).all()
-    assert np.isnan(found[21:]).all()
-    assert np.isnan(found[12:20]).all()
+    interpolated = fill_covariate(rows, steps, ["temp"], in_advance=True)[:, 0]
+    assert interpolated[2:6].tolist() == [1, 2, 3, 4]
+    # Of what is not known in advance nobody knows within a gap how it ends.
+    held = fill_covariate(rows, steps, ["temp"], in_advance=False)[:, 0]
+    assert held[2:6].tolist() == [1, 1, 1, 4]
+    for found in (interpolated, held):
+        assert np.isnan(found[:2]).all()
+        assert np.isnan(found[21:]).all()
+        assert np.isnan(found[12:20]).all()
 
 
 # What is done about gaps and outliers

@@ -55,7 +55,11 @@ class _Record:
 
 
 def backtest(
-    models: list[Candidate], knowledge: Knowledge, windows: pd.DataFrame, refit_every: int
+    models: list[Candidate],
+    knowledge: Knowledge,
+    windows: pd.DataFrame,
+    refit_every: int,
+    final_fit: bool = True,
 ) -> BacktestResult:
     """Forecast every window from what was known at its cutoff, then fit once on everything.
 
@@ -67,6 +71,7 @@ def backtest(
         knowledge: the panel, and what of it was known when.
         windows: `cutoff`, `target_start`, `target_end` (exclusive), oldest first.
         refit_every: windows between two fits.
+        final_fit: whether to fit on everything at the end.
     """
     if knowledge.panel.empty:
         return BacktestResult(_table([], _POINTS), _table([], _FAILURES), _table([], _COSTS))
@@ -92,7 +97,7 @@ def backtest(
                 forecasts.append(rows.assign(cutoff=window.cutoff, model=candidate.name))
                 failures.append(failed.assign(cutoff=window.cutoff, model=candidate.name))
         origin = knowledge.at(knowledge.panel["ds"].max())
-        for candidate in models:
+        for candidate in models if final_fit else []:
             record = records[candidate.name]
             record.learnt = fit(candidate, origin, isolation, record.fitting)
             record.fits += 1

@@ -12,10 +12,11 @@ from clepsydra.models.backtest import backtest
 from clepsydra.models.base import quantile_columns
 from clepsydra.models.forecasting import Candidate
 from clepsydra.models.knowledge import Knowledge
-from clepsydra.origins import allowed_cutoff
+from clepsydra.origins import allowed_cutoff, first_unknown
 
 __all__ = ["alter", "find_leaks"]
 
+_STEP = ["unique_id", "ds"]
 _KEYS = ["unique_id", "cutoff", "ds", "model"]
 
 
@@ -72,7 +73,7 @@ def find_leaks(
 def _by_model(
     models: list[Candidate], knowledge: Knowledge, windows: pd.DataFrame, refit_every: int
 ) -> dict[str, pd.DataFrame]:
-    forecasts = backtest(models, knowledge, windows, refit_every).forecasts
+    forecasts = backtest(models, knowledge, windows, refit_every, final_fit=False).forecasts
     return {candidate.name: forecasts[forecasts["model"] == candidate.name] for candidate in models}
 
 
@@ -80,8 +81,11 @@ def alter(knowledge: Knowledge, known: pd.Timestamp) -> Knowledge:
     """The same up to `known`, and after it other values of all that was not known then.
 
     The target and past-only columns take values of the same column in another order, and ten times
-    as far from its mean, so that scalers and encoders see the change too.
+    as far from its mean, so that scalers and encoders see the change too. Of a column known in
+    advance whose value was another one then, the newer values are changed.
     """
+    at = first_unknown(known, knowledge.task)
+    knowledge = _with_other_vintages(knowledge, at)
     panel = knowledge.panel.copy()
     after = (panel["ds"] > known).to_numpy()
     for column in ("y", *knowledge.past_only):
@@ -93,6 +97,28 @@ def alter(knowledge: Knowledge, known: pd.Timestamp) -> Knowledge:
         values[after] = middle + 10 * (shuffled - middle) + noise
         panel[column] = values.astype(panel[column].dtype)
     return replace(knowledge, panel=panel)
+
+
+def _with_other_vintages(knowledge: Knowledge, at: pd.Timestamp) -> Knowledge:
+    """The same, with other values of all versions of a known column that came later than `at`."""
+    later = knowledge.vintages
+    if later.empty:
+        return knowledge
+    later = later[later["known_until"] > at].sort_values("known_until", kind="stable")
+    again = later.duplicated(_STEP)
+    columns = [name for name in knowledge.known if name in later]
+    vintages = knowledge.vintages.copy()
+    vintages.loc[again.index[again], columns] += 1e3
+    steps = pd.MultiIndex.from_frame(later[_STEP])
+
+    def changed(frame: pd.DataFrame) -> pd.DataFrame:
+        newer = pd.MultiIndex.from_frame(frame[_STEP]).isin(steps)
+        return frame.assign(
+            **{name: frame[name].where(~newer, frame[name] + 1e3) for name in columns}
+        )
+
+    panel, future = changed(knowledge.panel), changed(knowledge.future)
+    return replace(knowledge, panel=panel, future=future, vintages=vintages)
 
 
 def _compare(honest: pd.DataFrame, changed: pd.DataFrame) -> dict[str, object]:

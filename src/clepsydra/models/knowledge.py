@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
 
 from clepsydra.config import SourcesConfig, TaskConfig, WindowsConfig
 from clepsydra.models.base import History
+from clepsydra.models.vintages import as_known
 from clepsydra.models.wall import to_wall_frame
-from clepsydra.origins import first_known
+from clepsydra.origins import first_known, first_unknown
 
 __all__ = ["Knowledge", "Origin", "without_hindsight"]
 
@@ -33,6 +36,7 @@ class Knowledge:
         past_only: columns of which nothing after a cutoff is known.
         task: grid, season and clock.
         sliding: says how much before a cutoff models learn from; all of it if not given.
+        vintages: what was known of the known columns before, see `models.vintages.as_known`.
     """
 
     panel: pd.DataFrame
@@ -42,6 +46,7 @@ class Knowledge:
     past_only: tuple[str, ...]
     task: TaskConfig
     sliding: WindowsConfig | None = None
+    vintages: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @classmethod
     def of(
@@ -52,6 +57,7 @@ class Knowledge:
         sources: SourcesConfig,
         task: TaskConfig,
         windows: WindowsConfig,
+        vintages: Iterable[pd.DataFrame] = (),
     ) -> Knowledge:
         """From the line's tables; what of them was known when is as `sources` says.
 
@@ -62,6 +68,7 @@ class Knowledge:
             sources: which columns are past-only.
             task: grid, season and clock.
             windows: `history` says how much before a cutoff models learn from.
+            vintages: of the shards, with these series or more.
         """
         past_only = {
             column
@@ -81,6 +88,7 @@ class Knowledge:
             tuple(column for column in exogenous if column in past_only),
             task,
             windows,
+            _of_series(vintages, ids),
         )
 
     def at(self, cutoff: pd.Timestamp) -> Origin:
@@ -111,6 +119,7 @@ class Origin:
     def __init__(self, knowledge: Knowledge, cutoff: pd.Timestamp):
         self.cutoff, self.task = cutoff, knowledge.task
         self._knowledge = knowledge
+        self._now = first_unknown(cutoff, knowledge.task)
         self._histories: dict[int | None, History] = {}
 
     def history(self, longest: int | None = None) -> History:
@@ -122,6 +131,7 @@ class Origin:
             first = first_known(self.cutoff, self.task, sliding) if sliding else None
             if first is not None:
                 past = past[past["ds"] >= first]
+            past = as_known(past, self._knowledge.vintages, self._now)
             if longest:
                 past = past.groupby("unique_id", sort=False).tail(longest)
             rows = to_wall_frame(past, self.task)
@@ -136,7 +146,14 @@ class Origin:
         """Steps after the cutoff, before `end`: `unique_id`, `ds` (naive UTC), known columns."""
         steps = self._knowledge.steps
         steps = steps[steps["ds"] > self.cutoff]
-        return steps if end is None else steps[steps["ds"] < end]
+        steps = steps if end is None else steps[steps["ds"] < end]
+        return as_known(steps, self._knowledge.vintages, self._now)
+
+
+def _of_series(vintages: Iterable[pd.DataFrame], ids: np.ndarray) -> pd.DataFrame:
+    found = [table[table["unique_id"].isin(ids)] for table in vintages]
+    filled = [table for table in found if len(table)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
 
 
 def without_hindsight(panel: pd.DataFrame) -> pd.DataFrame:

@@ -191,18 +191,25 @@ def _without_beginnings(
     return y[keep], np.concatenate([[0], np.cumsum(lengths)[:-1]]), first + (begin - starts)
 
 
-def fill_covariate(rows: pl.DataFrame, steps: pd.DatetimeIndex, columns: list[str]) -> np.ndarray:
-    """One key's covariate columns on the grid; up to 6 steps of a gap are interpolated, the others
-    stay missing.
+def fill_covariate(
+    rows: pl.DataFrame, steps: pd.DatetimeIndex, columns: list[str], in_advance: bool
+) -> np.ndarray:
+    """One key's covariate columns on the grid; up to 6 steps of a gap are filled, the others stay
+    missing.
 
     Args:
         rows: `ds` and the columns, one row a step.
         steps: `[G]` the grid.
         columns: `[C]` names.
+        in_advance: whether both ends of a gap are known in it, so that it is interpolated;
+            otherwise it is filled with the last value before it.
 
     Returns:
         `[G, C]` float32.
     """
     on_grid = rows.to_pandas().set_index("ds")[columns].astype("float64").reindex(steps)
-    on_grid = on_grid.interpolate(limit=_LONGEST_COVARIATE_GAP, limit_area="inside")
+    if in_advance:
+        on_grid = on_grid.interpolate(limit=_LONGEST_COVARIATE_GAP, limit_area="inside")
+    else:
+        on_grid = on_grid.ffill(limit=_LONGEST_COVARIATE_GAP, limit_area="inside")
     return on_grid.to_numpy("float32")

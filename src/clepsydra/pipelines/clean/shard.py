@@ -312,7 +312,8 @@ class _Context:
         values = np.zeros((max(1, len(unique)), len(steps), len(names)), "float32")
         whole = self._around(steps, table["ds"])
         for number, key in enumerate(unique):
-            filled = fill_covariate(parts.get((key,), table.clear()), whole, names)
+            rows = parts.get((key,), table.clear())
+            filled = fill_covariate(rows, whole, names, source.known == "in_advance")
             values[number] = filled[whole.get_indexer(steps)]
         numbers = {key: number for number, key in enumerate(unique)}
         return values, np.array([numbers[key] for key in keys], dtype=int)

@@ -226,7 +226,7 @@ class _Filled:
         end = high + 1 + int(after[0]) if len(after) else len(given) - 1
         steps = self._steps[start : end + 1]
         rows = pl.DataFrame({"ds": steps.to_numpy(), "value": given[start : end + 1]})
-        return start, fill_covariate(rows, steps, ["value"])
+        return start, fill_covariate(rows, steps, ["value"], in_advance=True)
 
     def _differing(
         self, low: int, new: np.ndarray, flat: np.ndarray

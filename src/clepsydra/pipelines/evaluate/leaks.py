@@ -33,7 +33,7 @@ def send_canary(
     models: ModelsConfig,
     windows_config: WindowsConfig,
     evaluate: EvaluateConfig,
-    *panels: Path,
+    *shards: Path | pd.DataFrame,
 ) -> pd.DataFrame:
     """Backtest every model on a few series, with and without a changed future.
 
@@ -48,23 +48,28 @@ def send_canary(
         models: every one but the combinations, which see nothing but the others' forecasts.
         windows_config: how often models learn anew, and from how much.
         evaluate: how many series.
-        panels: the shards' panels, of which only the chosen series are read.
+        shards: the shards' panels, of which only the chosen series are read, and their vintages.
 
     Returns:
         A row a model, see `models.canary.find_leaks`.
     """
     ids = _longest(series, evaluate.canary_series)
     panel = pd.concat(
-        [pd.read_parquet(path, filters=[("unique_id", "in", ids)]) for path in panels],
+        [
+            pd.read_parquet(path, filters=[("unique_id", "in", ids)])
+            for path in shards
+            if isinstance(path, Path)
+        ],
         ignore_index=True,
     ).astype({"unique_id": object})
+    vintages = [table for table in shards if isinstance(table, pd.DataFrame)]
     its_future = future[future["unique_id"].isin(ids)]
     reported = windows[windows["role"] == "report"]
     asked = reported.iloc[[0, -1]] if len(reported) > 1 else windows.iloc[-1:]
     names = [name for name in models.root if name not in combinations(models)]
     return find_leaks(
         candidates(names, models, task, lead_steps(future, task)),
-        Knowledge.of(panel, its_future, series, sources, task, windows_config),
+        Knowledge.of(panel, its_future, series, sources, task, windows_config, vintages),
         asked,
         windows_config.refit_every,
     )

@@ -51,6 +51,7 @@ def create_pipeline(n_shards: int) -> Pipeline:
                     "params:windows",
                     "params:evaluate",
                     *sharded("panel@file", n_shards),
+                    *sharded("vintages", n_shards),
                 ],
                 outputs="canary",
                 name="send_canary",

@@ -29,9 +29,12 @@ def backtest_models(
     task: TaskConfig,
     models: ModelsConfig,
     windows_config: WindowsConfig,
+    *vintages: pd.DataFrame,
     name: str | None = None,
 ) -> Tables:
     """Backtest and fit models: the global model `name`, or, without one, all per-series models.
+
+    Columns known in advance are those of the vintage that was known at each cutoff.
 
     Returns:
         forecasts, failures, costs, and what each model learnt from all the history.
@@ -39,7 +42,7 @@ def backtest_models(
     names = [name] if name else local_models(models)
     result = backtest(
         candidates(names, models, task, lead_steps(future, task)),
-        Knowledge.of(panel, future, series, sources, task, windows_config),
+        Knowledge.of(panel, future, series, sources, task, windows_config, vintages),
         windows,
         windows_config.refit_every,
     )

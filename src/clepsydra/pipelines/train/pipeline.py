@@ -26,7 +26,7 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
         [
             Node(
                 backtest_models,
-                inputs=["panel@pandas", *_BACKTEST_INPUTS],
+                inputs=["panel@pandas", *_BACKTEST_INPUTS, "vintages"],
                 outputs=["points", "failures", "costs", "fitted"],
                 name="backtest_local_models",
                 tags="models",
@@ -49,7 +49,7 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
     across = [
         Node(
             bind(backtest_models, name=name),
-            inputs=["panel", *_BACKTEST_INPUTS],
+            inputs=["panel", *_BACKTEST_INPUTS, *sharded("vintages", n_shards)],
             outputs=[f"{name}.{part}" for part in ("points", "failures", "costs", "fitted")],
             name=f"backtest_{name}",
             tags="models",
