@@ -20,7 +20,7 @@ from clepsydra.models.knowledge import Knowledge
 from clepsydra.models.registry import global_models, local_models
 from clepsydra.pipelines.clean.regular import regularize
 from clepsydra.pipelines.split.nodes import make_windows
-from clepsydra.pipelines.train.nodes import assemble_backtests, backtest_models
+from clepsydra.pipelines.train.nodes import assemble_backtests, backtest_models, total_costs
 from helpers import flights, make_series, make_task, project_models
 
 IDS = ("EWR-UA", "JFK-B6", "LGA-MQ")
@@ -220,3 +220,20 @@ def test_no_panel_is_no_work() -> None:
 def test_the_projects_models_are_local_global_or_combined() -> None:
     models = project_models()
     assert set(local_models(models)) | set(global_models(models)) == set(models.root) - {"median"}
+
+
+def test_the_costs_of_shards_add_up_to_what_one_series_costs() -> None:
+    def shard(model: str, series: int, fit: float, predict: float, memory: float) -> pd.DataFrame:
+        row = (model, series, 10, 2, fit, predict, memory)
+        names = ["model", "series", "windows", "fits", "fit_seconds", "predict_seconds"]
+        return pd.DataFrame([row], columns=[*names, "memory_mb"])
+
+    total = total_costs(
+        shard("cheap", 3, 0.6, 3.0, 5.0),
+        shard("cheap", 1, 0.2, 1.0, 9.0),
+        shard("dear", 4, 80, 8, 1),
+    )
+    assert total["model"].tolist() == ["dear", "cheap"]
+    assert total["series"].tolist() == [4, 4]
+    assert total["memory_mb"].tolist() == [1.0, 9.0]
+    np.testing.assert_allclose(total["seconds_per_series"], [(40 + 0.8) / 4, (0.4 + 0.4) / 4])

@@ -11,6 +11,7 @@ import pytest
 
 from clepsydra.pipelines.report.figures import (
     draw_champions,
+    draw_costs,
     draw_forecasts,
     draw_leaderboard,
     draw_quality,
@@ -30,6 +31,9 @@ QUALITY = pd.DataFrame(
         ("panel", "b", "steps imputed", 4),
     ],
     columns=["source", "unique_id", "measure", "value"],
+)
+COSTS = pd.DataFrame(
+    {"model": ["m", "n"], "seconds_per_series": [1.5, 0.002], "memory_mb": [90.0, 1234.0]}
 )
 
 
@@ -61,6 +65,8 @@ def summary(**changes: Any) -> dict[str, Any]:
         "quarantine": pd.DataFrame({"reason": ["no series id", "no series id"]}),
         "failures": pd.DataFrame({"model": ["m", "m", "n"]}),
         "forecast_failures": pd.DataFrame({"model": pd.Series(dtype=object)}),
+        "costs": COSTS,
+        "canary_verdict": {"passed": True, "models": 2, "forecasts": 240},
         "forecasts": forecasts(),
         "retraining": {"reasons": [], "forecasts_due": 0},
         "clock": {"as_of": "2013-01-04", "cutoff": CUTOFF.isoformat()},
@@ -86,6 +92,8 @@ def test_the_summary_counts_what_the_tables_hold() -> None:
     assert found["steps_imputed"] == 7
     assert found["backtest_fallbacks"] == {"m": 2, "n": 1}
     assert found["forecast_fallbacks"] == {}
+    assert found["seconds_per_series"] == {"m": 1.5, "n": 0.002}
+    assert found["canary"]["models"] == 2
 
 
 def test_nothing_to_report_is_zero() -> None:
@@ -116,6 +124,7 @@ def figures() -> list[go.Figure]:
         draw_forecasts(panel, forecasts(), make_task(timezone=NEW_YORK)),
         draw_leaderboard(leaderboard),
         draw_champions(scores, {"reference": "ref"}),
+        draw_costs(COSTS),
         draw_quality(QUALITY),
     ]
 
@@ -128,7 +137,9 @@ def test_figures_show_the_data_on_the_local_clock(figures: list[go.Figure]) -> N
     assert len(band.y) == 48
     assert list(figures[1].data[0].y) == ["n", "m"], "the best is drawn last, on top"
     assert len(figures[2].data[0].x) == 1
-    assert list(figures[3].data[0].cells["values"][2])[-1] == 7
+    assert list(figures[3].data[0].y) == ["m", "n"]
+    assert list(figures[3].data[0].text) == ["90 MB", "1,234 MB"]
+    assert list(figures[4].data[0].cells["values"][2])[-1] == 7
 
 
 def test_the_page_holds_every_figure_and_needs_no_network(figures: list[go.Figure]) -> None:

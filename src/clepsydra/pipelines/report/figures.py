@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from clepsydra.config import TaskConfig
 from clepsydra.timegrid import to_wall
 
-__all__ = ["draw_champions", "draw_forecasts", "draw_leaderboard", "draw_quality"]
+__all__ = ["draw_champions", "draw_costs", "draw_forecasts", "draw_leaderboard", "draw_quality"]
 
 # The colour-blind-safe palette of Okabe and Ito (2008).
 _BLUE, _GREY = "#0072B2", "#6E6E6E"
@@ -100,6 +100,24 @@ def draw_champions(champion_scores: pd.DataFrame, verdict: dict[str, Any]) -> go
     return _layout(
         figure, title, f"MASE of {verdict['reference']}", "MASE of the champion"
     ).update_layout(hovermode="closest")
+
+
+def draw_costs(costs: pd.DataFrame) -> go.Figure:
+    """Seconds that a fit and a forecast of one series take, by model, and the memory of all."""
+    rows = costs.sort_values("seconds_per_series", ascending=False)
+    figure = go.Figure(
+        go.Bar(
+            x=rows["seconds_per_series"],
+            y=rows["model"],
+            orientation="h",
+            marker_color=_BLUE,
+            text=rows["memory_mb"].map("{:,.0f} MB".format),
+        )
+    )
+    title = "What models cost: a fit and a forecast of one series, and memory"
+    return _layout(figure, title, "seconds a series (logarithmic)", "").update_layout(
+        hovermode="closest", xaxis_type="log"
+    )
 
 
 def draw_quality(quality_report: pd.DataFrame) -> go.Figure:

@@ -22,6 +22,8 @@ def summarize(
     quarantine: pd.DataFrame,
     failures: pd.DataFrame,
     forecast_failures: pd.DataFrame,
+    costs: pd.DataFrame,
+    canary_verdict: dict[str, Any],
     forecasts: pd.DataFrame,
     retraining: dict[str, Any],
     clock: dict[str, str],
@@ -59,6 +61,10 @@ def summarize(
         "steps_imputed": int(measures.get("steps imputed", 0)),
         "backtest_fallbacks": _by_model(failures),
         "forecast_fallbacks": _by_model(forecast_failures),
+        "seconds_per_series": {
+            str(row.model): float(row.seconds_per_series) for row in costs.itertuples()
+        },
+        "canary": canary_verdict,
         "retraining": retraining,
     }
 

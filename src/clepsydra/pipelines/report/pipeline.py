@@ -2,6 +2,7 @@ from kedro.pipeline import Node, Pipeline
 
 from clepsydra.pipelines.report.figures import (
     draw_champions,
+    draw_costs,
     draw_forecasts,
     draw_leaderboard,
     draw_quality,
@@ -32,6 +33,12 @@ def create_pipeline() -> Pipeline:
                 name="draw_champions",
             ),
             Node(
+                draw_costs,
+                inputs="costs",
+                outputs="figure_costs",
+                name="draw_costs",
+            ),
+            Node(
                 draw_quality,
                 inputs="quality_report",
                 outputs="figure_quality",
@@ -48,6 +55,8 @@ def create_pipeline() -> Pipeline:
                     "quarantine",
                     "failures",
                     "forecast_failures",
+                    "costs",
+                    "canary_verdict",
                     "forecasts",
                     "retraining",
                     "clock",
@@ -62,6 +71,7 @@ def create_pipeline() -> Pipeline:
                     "figure_forecasts",
                     "figure_leaderboard",
                     "figure_champions",
+                    "figure_costs",
                     "figure_quality",
                 ],
                 outputs="report_page",

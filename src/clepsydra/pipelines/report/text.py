@@ -69,6 +69,14 @@ def describe_run(found: dict[str, Any]) -> list[str]:
             f"{sum(in_forecasts.values()):,} in forecasts{_reasons(in_forecasts)}",
         )
     )
+    lines += [
+        labelled("cost", "a fit and a forecast of one series, dearest first"),
+        *(labelled("", line) for line in _costs(found["seconds_per_series"])),
+        labelled(
+            "leaks",
+            f"none: {found['canary']['models']} models forecast the same with another future",
+        ),
+    ]
     retraining = found["retraining"]
     lines.append(labelled("monitor", "; ".join(retraining["reasons"]) or "no reason to retrain"))
     due = retraining["forecasts_due"]
@@ -101,6 +109,17 @@ def _absolute_error(verdict: dict[str, Any]) -> list[str]:
     change = champion / reference - 1
     text = f"MAE {champion:.3f}, {reference:.3f}: {abs(change):.1%} "
     return [labelled("", text + ("lower" if change <= 0 else "HIGHER"))]
+
+
+def _costs(seconds: dict[str, float], in_a_line: int = 4) -> list[str]:
+    """Each model's time, a few in a line."""
+    texts = [
+        f"{model} {value:.2g} s" if value >= 1 else f"{model} {value * 1e3:.2g} ms"
+        for model, value in seconds.items()
+    ]
+    return [
+        ", ".join(texts[start : start + in_a_line]) for start in range(0, len(texts), in_a_line)
+    ]
 
 
 def _reasons(counts: dict[str, int]) -> str:

@@ -15,7 +15,7 @@ from clepsydra.models.knowledge import Knowledge
 from clepsydra.models.registry import combinations, local_models
 from clepsydra.models.wall import lead_steps
 
-__all__ = ["assemble_backtests", "backtest_models", "combine"]
+__all__ = ["assemble_backtests", "backtest_models", "combine", "total_costs"]
 
 Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]
 
@@ -85,3 +85,25 @@ def combine(points: pd.DataFrame, models: ModelsConfig, task: TaskConfig) -> pd.
         median = chosen.groupby(keys, sort=True)["y_hat"].median().reset_index()
         frames.append(median.assign(model=name, y_hat=finalize(median["y_hat"], task)))
     return pd.concat(frames, ignore_index=True)
+
+
+def total_costs(*costs: pd.DataFrame) -> pd.DataFrame:
+    """What each model costs, from what it took in each shard.
+
+    Returns:
+        `model`, `series`, `windows`, `fits`, `fit_seconds`, `predict_seconds`,
+        `seconds_per_series` (a fit and a forecast of one series) and `memory_mb` (most that a shard
+        needed beyond what was in use before), the dearest first.
+    """
+    parts = pd.concat([part for part in costs if len(part)] or list(costs[:1]), ignore_index=True)
+    seconds = ["fit_seconds", "predict_seconds"]
+    groups = parts.groupby("model", sort=True)
+    total = groups.agg(
+        {"series": "sum", "windows": "max", "fits": "max", **dict.fromkeys(seconds, "sum")}
+    )
+    each = total["fit_seconds"] / total["fits"] + total["predict_seconds"] / total["windows"]
+    total["seconds_per_series"] = each / total["series"]
+    total["memory_mb"] = groups["memory_mb"].max()
+    return total.reset_index().sort_values(
+        "seconds_per_series", ascending=False, kind="stable", ignore_index=True
+    )

@@ -1,7 +1,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from clepsydra.binding import bind
-from clepsydra.pipelines.train.nodes import assemble_backtests, backtest_models
+from clepsydra.pipelines.train.nodes import assemble_backtests, backtest_models, total_costs
 from clepsydra.sharding import gather, per_shard, sharded
 
 _BACKTEST_INPUTS = [
@@ -66,7 +66,13 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
             outputs=table,
             name=f"gather_{table}",
         )
-        for table in ("backtests", "failures", "costs")
+        for table in ("backtests", "failures")
     ]
+    costs = Node(
+        total_costs,
+        inputs=[*sharded("costs", n_shards), *(f"{name}.costs" for name in global_models)],
+        outputs="costs",
+        name="total_costs",
+    )
     shared = {"windows", *(f"{name}.points" for name in global_models)}
-    return Pipeline([*across, *per_shard(shard, n_shards, shared).nodes, *tables])
+    return Pipeline([*across, *per_shard(shard, n_shards, shared).nodes, *tables, costs])
