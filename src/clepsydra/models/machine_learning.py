@@ -129,7 +129,9 @@ class MlforecastModel(Model):
         self.uses = frozenset(name for name, used in uses.items() if used)
         self.own_quantiles = quantiles
         differences = task.season_length if "difference_season" in target_transforms else 0
-        longest = max(lag for end in self._ends for lag in self._lags_of(end))
+        longest = max(
+            lag for end in self._ends for lag in (*self._lags_of(end), *self._means_of(end))
+        )
         self.min_history = longest + differences + 1
 
     def fit(self, history: History) -> tuple[list[_Fitted], TransformerMixin | None]:
