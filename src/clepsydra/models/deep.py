@@ -86,7 +86,8 @@ class NeuralforecastModel(Model):
         max_seconds: training ends then, whatever it has learnt; forecasts then depend on the speed
             of the machine. No limit if not given.
         seed: of the weights and the batches.
-        threads: of PyTorch; what the environment allows if not given.
+        threads: of PyTorch; what the environment allows if not given. Where other processes are
+            busy, 1 is several times faster than more: threads wait for one another.
         known_columns: whether it reads columns known in advance; if not given, it does if it can.
         past_only_columns: the same for columns known up to the cutoff.
         static_columns: attributes of the series that it reads.
