@@ -7,7 +7,7 @@ export KEDRO_DISABLE_TELEMETRY := 1
 export SCARF_ANALYTICS := false
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-e2e lint bench lock viz airflow manifest clean-data
+.PHONY: help run dev dev-deep test test-deep test-e2e lint bench lock viz airflow manifest clean-data
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,15 @@ help: ## list the targets
 	$(PIP) --no-deps --no-build-isolation -e .
 	@touch .venv/.core $@
 
+# PyTorch first and by its exact version, for its builds have hashes of their own: pip takes the CPU
+# build where it is offered one (PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL says where), and otherwise, on
+# Linux, one for CUDA with gigabytes of libraries. It asks for nothing else that `.dev` has not.
+.venv/.deep: requirements/deep.txt .venv/.dev
+	@echo "Installing the extra deep (about a minute; 0.3 GB to download, 1.2 GB on disk) ..."
+	$(PIP) "$$(grep -o 'torch==[0-9.]*' pyproject.toml)"
+	$(PIP) --require-hashes -r requirements/deep.txt
+	@touch $@
+
 run: .venv/.core ## run the whole line on the New York flights
 	$(BIN)/kedro run
 	@echo "  make viz    the pipelines, in the browser"
@@ -37,8 +46,13 @@ run: .venv/.core ## run the whole line on the New York flights
 
 dev: .venv/.dev ## install every extra but deep
 
+dev-deep: .venv/.deep ## install the extra deep too: PyTorch and what is built on it
+
 test: .venv/.dev ## run the tests that need nothing but Python
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-deep: .venv/.deep ## run the tests of the deep learning engines
+	$(BIN)/pytest -m deep tests/models/test_deep.py tests/models/test_foundation.py
 
 test-e2e: .venv/.dev ## run the tests that start servers, and those on other data sets
 	$(BIN)/pytest -m e2e tests/e2e
@@ -56,6 +70,9 @@ lock: ## compile the lock files again (needs uv)
 	  pyproject.toml requirements/build.in -o requirements/dev.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	  -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/core.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  -c requirements/dev.txt --excludes requirements/deep-excludes.txt --no-emit-package torch \
+	  --extra deep pyproject.toml requirements/build.in -o requirements/deep.txt
 
 viz: .venv/.dev ## open kedro-viz on the pipelines
 	$(BIN)/kedro viz run

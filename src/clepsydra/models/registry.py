@@ -142,8 +142,7 @@ def _engine(name: str, spec: ModelSpec) -> type[Model]:
     try:
         engine = getattr(importlib.import_module(module), cls)
     except (ImportError, AttributeError) as error:
-        hint = "; install the extra 'deep'" if spec.engine in {"neuralforecast", "chronos"} else ""
-        raise ConfigError(f"model '{name}' (engine '{spec.engine}'): {error}{hint}") from error
+        raise ConfigError(f"model '{name}' (engine '{spec.engine}'): {error}") from error
     if not (isinstance(engine, type) and issubclass(engine, Model)):
         raise ConfigError(
             f"model '{name}': '{spec.engine}' is no subclass of clepsydra.models.base.Model"
