@@ -52,7 +52,7 @@ test: .venv/.dev ## run the tests that need nothing but Python
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-deep: .venv/.deep ## run the tests of the deep learning engines
-	$(BIN)/pytest -m deep tests/models/test_deep.py tests/models/test_foundation.py
+	$(BIN)/pytest -m deep tests/models
 
 test-e2e: .venv/.dev ## run the tests that start servers, and those on other data sets
 	$(BIN)/pytest -m e2e tests/e2e

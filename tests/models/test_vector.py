@@ -99,6 +99,8 @@ def test_a_group_too_large_for_its_history_is_refused_and_an_incomplete_one_not_
     with pytest.raises(ValueError, match="give 'group_by' an attribute with small groups"):
         VarModel(TASK, 2, lags=6).fit(short)
     one = VarModel(TASK, 2, lags=2, group_by="kind")
+    single = history.only(pd.Index(["a", "c", "d"]))
+    assert [list(spread.index) for spread, *_ in one.fit(single)] == [["c", "d"]]
     state = one.fit(history)
     part = history.only(pd.Index(["a", "c", "d"]))
     assert set(one.predict(state, part, future(part, 2), 2)["unique_id"]) == {"c", "d"}

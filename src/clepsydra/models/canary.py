@@ -39,14 +39,15 @@ def find_leaks(
 
     Returns:
         `model`, `verdict` (`clean`, `leak`, or `not reproducible`: its forecasts differ from run to
-        run), `series` and `forecasts` compared, `moved` (how many differ), `largest` (absolute
+        run), `series` and `forecasts` compared, `fallbacks` (series whose forecast is another
+        model's, so that nothing is said of this one), `moved` (how many differ), `largest` (absolute
         difference), `example` (series and step that moved most), `seen_later` (whether later
         forecasts did move, as they should).
     """
     asked = windows.iloc[0]
     known = allowed_cutoff(asked["target_start"], knowledge.task)
-    honest = _by_model(models, knowledge, windows, refit_every)
-    changed = _by_model(models, alter(knowledge, known), windows, refit_every)
+    honest, failures = _by_model(models, knowledge, windows, refit_every)
+    changed, _ = _by_model(models, alter(knowledge, known), windows, refit_every)
     rows = []
     for candidate in models:
         before, after = honest[candidate.name], changed[candidate.name]
@@ -55,14 +56,16 @@ def find_leaks(
         later = _compare(before[~now], after[after["cutoff"] != asked["cutoff"]])
         verdict = "clean"
         if found["moved"]:
-            again = _by_model([candidate], knowledge, windows.iloc[:1], refit_every)
+            again, _ = _by_model([candidate], knowledge, windows.iloc[:1], refit_every)
             same = not _compare(before[now], again[candidate.name])["moved"]
             verdict = "leak" if same else "not reproducible"
+        failed = (failures["model"] == candidate.name) & (failures["cutoff"] == asked["cutoff"])
         rows.append(
             {
                 "model": candidate.name,
                 "verdict": verdict,
                 "series": int(before["unique_id"].nunique()),
+                "fallbacks": int(failed.sum()),
                 **found,
                 "seen_later": bool(later["moved"]),
             }
@@ -72,9 +75,14 @@ def find_leaks(
 
 def _by_model(
     models: list[Candidate], knowledge: Knowledge, windows: pd.DataFrame, refit_every: int
-) -> dict[str, pd.DataFrame]:
-    forecasts = backtest(models, knowledge, windows, refit_every, final_fit=False).forecasts
-    return {candidate.name: forecasts[forecasts["model"] == candidate.name] for candidate in models}
+) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
+    """Each model's forecasts, and all failures."""
+    result = backtest(models, knowledge, windows, refit_every, final_fit=False)
+    forecasts = result.forecasts
+    by_model = {
+        candidate.name: forecasts[forecasts["model"] == candidate.name] for candidate in models
+    }
+    return by_model, result.failures
 
 
 def alter(knowledge: Knowledge, known: pd.Timestamp) -> Knowledge:

@@ -23,7 +23,7 @@ class VarModel(Model):
 
     where :math:`z_t` is the vector of the group's seasonal differences, each in units of its own
     spread. A group has a parameter for every pair of series and lag, so it must be small beside its
-    history: one with less than two observations a parameter is refused, and gets the fallback.
+    history: one with less than two steps a parameter gets the fallback, and so does a series alone.
 
     Source: Lütkepohl, New Introduction to Multiple Time Series Analysis (2005).
 
@@ -58,7 +58,7 @@ class VarModel(Model):
         for ids in self._groups(history):
             z = self._stationary(_wide(history, ids))
             parameters = 1 + self._lags * len(ids)
-            if len(z) - self._lags < 2 * parameters:
+            if len(ids) < 2 or len(z) - self._lags < 2 * parameters:
                 continue
             spread = z.std().to_frame("spread")
             values = (z / spread["spread"]).to_numpy()
@@ -68,8 +68,8 @@ class VarModel(Model):
             states.append((spread, np.asarray(fitted.params), np.asarray(fitted.sigma_u)))
         if not states:
             raise ValueError(
-                f"no group of series has two steps for each of its parameters: give 'group_by' an "
-                f"attribute with small groups, or fewer than {self._lags} 'lags'"
+                f"no group of two series or more has two steps for each of its parameters: give "
+                f"'group_by' an attribute with small groups, or fewer than {self._lags} 'lags'"
             )
         return states
 
