@@ -40,9 +40,9 @@ def find_leaks(
     Returns:
         `model`, `verdict` (`clean`, `leak`, or `not reproducible`: its forecasts differ from run to
         run), `series` and `forecasts` compared, `fallbacks` (series whose forecast is another
-        model's, so that nothing is said of this one), `moved` (how many differ), `largest` (absolute
-        difference), `example` (series and step that moved most), `seen_later` (whether later
-        forecasts did move, as they should).
+        model's, so that nothing is said of this one), `moved` (how many differ), `largest`
+        (absolute difference), `example` (series and step that moved most), `seen_later` (whether
+        later forecasts did move, as they should).
     """
     asked = windows.iloc[0]
     known = allowed_cutoff(asked["target_start"], knowledge.task)
