@@ -62,6 +62,7 @@ lint: .venv/.dev ## format, lint, types, import layers
 
 bench: .venv/.dev ## run the benchmarks (many minutes; leave the machine alone)
 	$(BIN)/python benchmarks/etl.py
+	$(BIN)/python benchmarks/models.py
 
 lock: ## compile the lock files again (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
