@@ -60,7 +60,7 @@ test-e2e: .venv/.dev ## run the tests that start servers, and those on other dat
 lint: .venv/.dev ## format, lint, types, import layers
 	$(BIN)/pre-commit run --all-files --show-diff-on-failure
 
-bench: .venv/.dev ## run the benchmarks (many minutes; leave the machine alone)
+bench: .venv/.deep ## run the benchmarks (many minutes; leave the machine alone)
 	$(BIN)/python benchmarks/etl.py
 	$(BIN)/python benchmarks/models.py
 
