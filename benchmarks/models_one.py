@@ -11,7 +11,7 @@ import os
 import sys
 import time
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +73,9 @@ def load(data: str, environment: str, folder: Path) -> Data:
         }.items()
     }
     panel = read["panel"].astype({"unique_id": object}).sort_values(["unique_id", "ds"])
-    series = read["series"].assign(group=_groups(read["series"], data))
-    knowledge = Knowledge.of(panel, read["future"], series, sources, task, config)
+    knowledge = Knowledge.of(panel, read["future"], read["series"], sources, task, config)
+    grouped = knowledge.static.assign(group=_groups(knowledge.static, data))
+    knowledge = replace(knowledge, static=grouped)
     if data == "m4_hourly":
         windows, actuals = _of_competition(panel, read["future"], task)
         season = M4_SEASON

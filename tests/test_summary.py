@@ -44,8 +44,9 @@ SUMMARY: dict[str, Any] = {
     "steps_imputed": 4_321,
     "backtest_fallbacks": {"theta": 1_111, "sarimax": 22},
     "forecast_fallbacks": {"sarimax": 6},
+    "failed_models": {"var": "ValueError: 'group_by' is 'region'"},
     "seconds_per_series": {"sarimax": 2.345, "theta": 0.0123, "naive": 0.0001},
-    "canary": {"passed": True, "models": 3, "forecasts": 360},
+    "canary": {"clean": ["sarimax", "theta", "naive"], "not tested": ["var"]},
     "retraining": {"retrain": False, "reasons": [], "forecasts_due": 0, "realised_mase": None},
 }
 NO_PROFILE = profile_table([], Pipeline([]), "run-1")
@@ -79,8 +80,10 @@ def test_every_figure_is_printed() -> None:
         "4,321 grid steps imputed",
         "ended 3, short 2",
         "1,133 in backtests (theta 1,111, sarimax 22), 6 in forecasts (sarimax 6)",
+        "var FORECAST NOTHING of its own: ValueError: 'group_by' is 'region'",
         "sarimax 2.3 s, theta 12 ms, naive 0.1 ms",
         "none: 3 models forecast the same with another future",
+        "not tested, all fallbacks: var",
         "no reason to retrain",
         "12.3 s; no node was timed",
     ):

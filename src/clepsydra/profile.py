@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from typing import Any
 
 import pandas as pd
 from kedro.pipeline import Pipeline
+
+from clepsydra.cost import highest_mb, highest_of_children_mb
 
 __all__ = ["parallel_efficiency", "profile_table", "usage"]
 
@@ -16,15 +17,11 @@ _COLUMNS = ["run_id", "node", "stage", "pid", "start", "seconds", "cpu_seconds",
 
 
 def usage() -> dict[str, float]:
-    """Clock, CPU seconds of this process so far, and its peak memory in MB."""
+    """Clock; CPU seconds so far, children's too; the highest memory of any of them in MB."""
     cpu = os.times()
-    peak = float("nan")
-    if sys.platform != "win32":
-        import resource
-
-        scale = 1024 if sys.platform != "darwin" else 1024**2
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
-    return {"time": time.time(), "cpu": cpu.user + cpu.system, "peak_mb": peak}
+    own, children = cpu.user + cpu.system, cpu.children_user + cpu.children_system
+    peak = max(highest_mb(), highest_of_children_mb())
+    return {"time": time.time(), "cpu": own + children, "peak_mb": peak}
 
 
 def profile_table(events: list[dict[str, Any]], pipeline: Pipeline, run_id: str) -> pd.DataFrame:

@@ -12,12 +12,14 @@ from toys import Toy, knowledge_of
 
 from clepsydra.config import TaskConfig
 from clepsydra.errors import LeakError
+from clepsydra.models import combining
 from clepsydra.models import knowledge as door
 from clepsydra.models.base import History, Model
 from clepsydra.models.canary import alter, find_leaks
 from clepsydra.models.forecasting import Candidate
+from clepsydra.models.intervals import add_quantiles, calibrate
 from clepsydra.models.knowledge import Knowledge, Origin
-from clepsydra.pipelines.evaluate.leaks import refuse_leaks
+from clepsydra.pipelines.evaluate.leaks import check_windows, refuse_leaks
 from helpers import make_series, make_task
 
 GATED = make_task(horizon="1D", gate="09:00")
@@ -32,8 +34,8 @@ def panel() -> pd.DataFrame:
 
 
 def windows(task: TaskConfig, hours: int = 0) -> pd.DataFrame:
-    """Two windows of a day, with cutoffs that are `hours` too late."""
-    starts = pd.to_datetime(["2013-01-15", "2013-01-19"])
+    """Three windows of a day, with cutoffs that are `hours` too late."""
+    starts = pd.to_datetime(["2013-01-12", "2013-01-15", "2013-01-19"])
     known = pd.Timedelta("1h" if task.gate is None else "16h")
     return pd.DataFrame(
         {
@@ -51,8 +53,12 @@ def what_is_known(task: TaskConfig) -> Knowledge:
 def send(model: Model, task: TaskConfig | None = None, hours: int = 0) -> dict[str, Any]:
     task = task or make_task()
     candidate = Candidate("mine", model, None, False, None)
-    table = find_leaks([candidate], what_is_known(task), windows(task, hours), refit_every=7)
-    return table.to_dict("records")[0]
+    both = {"both": ["mine"]}
+    table = find_leaks([candidate], both, what_is_known(task), windows(task, hours), 1, 7)
+    found, of_both = table.to_dict("records")
+    assert of_both["model"] == "both"
+    assert of_both["moved"] == found["moved"], "a combination sees what its models see"
+    return found
 
 
 class MeanOfRain(Toy):
@@ -146,7 +152,7 @@ class RainAhead(Toy):
 def test_a_past_only_column_read_ahead_is_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     """As things are such a model finds no column; with a door left open it is found out."""
     found = send(RainAhead(scope="panel"))
-    assert found["verdict"] == "clean"
+    assert (found["verdict"], found["moved"]) == ("not tested", 0)
 
     def steps(self: Knowledge) -> pd.DataFrame:
         return self.panel[["unique_id", "ds", "promotion", "rain"]]
@@ -201,16 +207,54 @@ def test_all_that_was_not_known_is_changed_and_nothing_else() -> None:
 
 def test_a_leak_stops_the_line_with_the_model_and_an_example() -> None:
     row = {"series": 2, "forecasts": 48, "moved": 0, "largest": 0.0, "example": ""}
-    clean = {"model": "theta", "verdict": "clean", **row}
-    assert refuse_leaks(pd.DataFrame([clean])) == {"passed": True, "models": 1, "forecasts": 48}
+    fine = [{"model": "theta", "verdict": "clean", **row}]
+    fine += [{"model": "var", "verdict": "not tested", **row}]
+    refuse_leaks(pd.DataFrame(fine))
     moved = {**row, "moved": 3, "largest": 1.25, "example": "a at 2013-01-15 04:00:00"}
     leak = {"model": "oracle", "verdict": "leak", **moved}
     says = "model 'oracle' leaks: .* 3 of 48 forecasts, by up to 1.25, e.g. a at 2013-01-15 04:00"
     with pytest.raises(LeakError, match=says):
-        refuse_leaks(pd.DataFrame([clean, leak]))
+        refuse_leaks(pd.DataFrame([*fine, leak]))
     dice = {"model": "dice", "verdict": "not reproducible", **moved}
     with pytest.raises(LeakError, match=r"model 'dice' is not reproducible: .* give it a seed"):
         refuse_leaks(pd.DataFrame([dice]))
+
+
+def test_a_model_that_only_falls_back_is_not_tested() -> None:
+    found = send(Toy(fit_fails=True, scope="panel"))
+    assert (found["verdict"], found["fallbacks"]) == ("not tested", 2)
+
+
+def test_intervals_made_from_later_errors_are_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert send(Toy())["verdict"] == "clean"
+
+    def careless(rows: pd.DataFrame, windows: pd.DataFrame, task: TaskConfig) -> pd.DataFrame:
+        return add_quantiles(rows, calibrate(rows), task)
+
+    monkeypatch.setattr(combining, "rolling_quantiles", careless)
+    found = send(Toy())
+    assert (found["verdict"], found["moved"]) == ("leak", 48)
+
+
+def with_roles(task: TaskConfig, hours: int = 0) -> pd.DataFrame:
+    return windows(task, hours).assign(role=["calibrate", "select", "report"])
+
+
+@pytest.mark.parametrize("task", [make_task(), GATED], ids=["no gap", "gate"])
+def test_every_window_s_cutoff_is_checked(task: TaskConfig) -> None:
+    check_windows(with_roles(task), task)
+    check_windows(with_roles(task, -5), task)
+    late = with_roles(task)
+    late.loc[2, "cutoff"] += pd.Timedelta("1h")
+    with pytest.raises(LeakError, match=r"the report window of 2013-01-19 .* may know those up to"):
+        check_windows(late, task)
+
+
+def test_windows_that_judge_come_after_those_that_chose_are_known() -> None:
+    table = with_roles(make_task())
+    table.loc[1, "target_end"] = pd.Timestamp("2013-01-19 02:00")
+    with pytest.raises(LeakError, match="windows that report begin when those that select have"):
+        check_windows(table, make_task())
 
 
 class Promoted(Toy):
@@ -251,10 +295,10 @@ def test_what_is_known_in_advance_is_as_it_was_known_at_each_cutoff(
     history = knowledge.at(end).history().rows
     assert set(history["promotion"]) == {1.0}
     candidate = Candidate("mine", Promoted(), None, False, None)
-    table = find_leaks([candidate], knowledge, windows(make_task()), 7)
+    table = find_leaks([candidate], {}, knowledge, windows(make_task()), 1, 7)
     assert table["verdict"].tolist() == ["clean"]
     # With the newest version taken for granted, it is found out.
     monkeypatch.setattr(door, "as_known", lambda frame, vintages, at: frame)
-    table = find_leaks([candidate], knowledge, windows(make_task()), 7)
+    table = find_leaks([candidate], {}, knowledge, windows(make_task()), 1, 7)
     assert table["verdict"].tolist() == ["leak"]
     assert table["moved"].tolist() == [24]

@@ -99,8 +99,10 @@ def send(real: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
     windows = make_windows(real["series"], real["task"], WINDOWS, real["clock"])
     table = find_leaks(
         candidates(["mine"], models, real["task"], lead_steps(real["future"], real["task"])),
+        {},
         Knowledge.of(*tables, real["sources"], real["task"], WINDOWS),
         windows,
+        0,
         WINDOWS.refit_every,
     )
     return table.to_dict("records")[0]

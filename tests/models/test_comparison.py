@@ -205,20 +205,27 @@ def test_with_fewer_than_two_blocks_nothing_is_told_apart(steps: int) -> None:
     assert found["mcs_pvalue"].isna().all()
 
 
-def over_time(losses: pd.DataFrame, metric: str = "mae", step: int = 5) -> pd.DataFrame:
+def over_time(
+    losses: pd.DataFrame, metric: str = "mae", step: int = 5, gap: int = 0
+) -> pd.DataFrame:
     """Losses as `losses_over_time` gives them, of windows of five steps that begin every `step`."""
+    before = pd.Timedelta(hours=1 + gap)
     ds = make_series("", "2024-01-01", range(len(losses)))["ds"]
     tables = [
-        losses.iloc[start : start + 5].assign(ds=ds.iloc[start : start + 5], cutoff=ds.iloc[start])
+        losses.iloc[start : start + 5].assign(
+            ds=ds.iloc[start : start + 5], cutoff=ds.iloc[start] - before
+        )
         for start in range(0, len(losses) - 4, step)
     ]
     long = pd.concat(tables).melt(["ds", "cutoff"], var_name="model", value_name="loss")
     return long.assign(metric=metric, series=1)
 
 
-def test_every_model_is_compared_with_the_reference_and_the_best() -> None:
+@pytest.mark.parametrize("gap", [0, 3])
+def test_every_model_is_compared_with_the_reference_and_the_best(gap: int) -> None:
     losses = losses_of(0.5, 0, 3)
-    table = pd.concat([over_time(losses), over_time(losses[["m0", "m1"]] * 2, "mase")])
+    both = [over_time(losses, gap=gap), over_time(losses[["m0", "m1"]] * 2, "mase", gap=gap)]
+    table = pd.concat(both)
     found = compare(table.sample(frac=1, random_state=0), "m0").set_index(
         ["metric", "model", "against"]
     )
@@ -227,7 +234,7 @@ def test_every_model_is_compared_with_the_reference_and_the_best() -> None:
     assert set(found.loc["mase"].index) == set(pairs[:2])
     for model, against in pairs:
         row = found.loc[("mae", model, against)]
-        expected = diebold_mariano((losses[model] - losses[against]).to_numpy(), 5)
+        expected = diebold_mariano((losses[model] - losses[against]).to_numpy(), 5 + gap)
         assert row["pvalue"] == pytest.approx(expected.pvalue)
         assert row["mean_difference"] == pytest.approx(expected.mean_difference)
         assert row["steps"] == 200

@@ -7,9 +7,13 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from toys import knowledge_of
 
 from clepsydra.config import TaskConfig
+from clepsydra.cost import Cost
 from clepsydra.models.base import History, Model, quantile_columns
+from clepsydra.models.forecasting import Candidate, fit
+from clepsydra.models.isolation import Isolation
 from clepsydra.models.state_space import (
     ExponentialSmoothingModel,
     SarimaxModel,
@@ -107,7 +111,7 @@ def test_a_series_too_short_or_not_asked_for_is_absent(history: History) -> None
     short = make_series("short", "2013-01-06", range(40)).drop(columns="is_imputed")
     everything = History.of(pd.concat([history.rows, short], ignore_index=True))
     state = one.fit(everything)
-    assert set(state) == {"a", "b"}
+    assert set(state) == {"a", "b"}, "a series too short is absent"
     found = one.predict(state, everything, future(3, "a", "short"), 3)
     assert set(found["unique_id"]) == {"a"}
     nothing = one.predict({}, everything, future(3, "a"), 3)
@@ -138,3 +142,23 @@ def test_a_column_known_in_advance_is_a_regressor(history: History, kind: type[M
         errors[known] = np.abs(found["y_hat"] - season - 20 * promotion[160:]).mean()
     assert errors[True] < errors[False] / 2, errors
     assert errors[False] > 5
+
+
+def test_why_a_series_could_not_be_fitted_is_kept(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = model()
+    estimate = one._estimate
+
+    def fails_for_small(y: np.ndarray, known: np.ndarray) -> np.ndarray:
+        if y.mean() < 20:
+            raise np.linalg.LinAlgError("singular matrix")
+        return estimate(y, known)
+
+    monkeypatch.setattr(one, "_estimate", fails_for_small)
+    knowledge = knowledge_of(history.rows.assign(is_imputed=False), task())
+    candidate = Candidate("sarimax", one, None, False, None)
+    with Isolation() as isolation:
+        learnt = fit(candidate, knowledge.at(history.rows["ds"].max()), isolation, Cost())
+    assert set(learnt.state) == {"b"}
+    assert learnt.reasons == {"a": "LinAlgError: singular matrix"}

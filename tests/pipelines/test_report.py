@@ -33,7 +33,13 @@ QUALITY = pd.DataFrame(
     columns=["source", "unique_id", "measure", "value"],
 )
 COSTS = pd.DataFrame(
-    {"model": ["m", "n"], "seconds_per_series": [1.5, 0.002], "memory_mb": [90.0, 1234.0]}
+    {
+        "model": ["m", "n"],
+        "series": [1, 1],
+        "windows": [2, 2],
+        "seconds_per_series": [1.5, 0.002],
+        "memory_mb": [90.0, 1234.0],
+    }
 )
 
 
@@ -63,10 +69,10 @@ def summary(**changes: Any) -> dict[str, Any]:
         },
         "quality_report": QUALITY,
         "quarantine": pd.DataFrame({"reason": ["no series id", "no series id"]}),
-        "failures": pd.DataFrame({"model": ["m", "m", "n"]}),
+        "failures": pd.DataFrame({"model": ["m", "m", "n"], "reason": ["no", "no", "short"]}),
         "forecast_failures": pd.DataFrame({"model": pd.Series(dtype=object)}),
         "costs": COSTS,
-        "canary_verdict": {"passed": True, "models": 2, "forecasts": 240},
+        "canary": pd.DataFrame({"model": ["m", "n"], "verdict": ["clean", "not tested"]}),
         "forecasts": forecasts(),
         "retraining": {"reasons": [], "forecasts_due": 0},
         "clock": {"as_of": "2013-01-04", "cutoff": CUTOFF.isoformat()},
@@ -93,7 +99,8 @@ def test_the_summary_counts_what_the_tables_hold() -> None:
     assert found["backtest_fallbacks"] == {"m": 2, "n": 1}
     assert found["forecast_fallbacks"] == {}
     assert found["seconds_per_series"] == {"m": 1.5, "n": 0.002}
-    assert found["canary"]["models"] == 2
+    assert found["failed_models"] == {"m": "no"}, "all of m's two forecasts, one of n's"
+    assert found["canary"] == {"clean": ["m"], "not tested": ["n"]}
 
 
 def test_nothing_to_report_is_zero() -> None:

@@ -29,8 +29,8 @@ class ModelSpec(Strict):
     fallback: list[str] | None = Field(
         None, description="models to forecast a series in turn where this one fails; the reference"
     )
-    timeout: float = Field(
-        60.0, gt=0, description="seconds for a fit or a forecast of one series, where it is alone"
+    timeout: float | None = Field(
+        None, gt=0, description="seconds for a fit or a forecast of a series alone; 60 if not given"
     )
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from clepsydra.cost import Cost
 from clepsydra.models.base import quantile_columns
-from clepsydra.models.cost import Cost
 from clepsydra.models.forecasting import Candidate, Learnt, fit, forecast
 from clepsydra.models.isolation import Isolation
 from clepsydra.models.knowledge import Knowledge

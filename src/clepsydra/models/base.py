@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-__all__ = ["LEVELS", "History", "Model", "Use", "quantile_columns"]
+__all__ = ["LEVELS", "History", "Model", "Use", "quantile_columns", "rows_of"]
 
 LEVELS = (0.025, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.975)
 
@@ -22,6 +22,27 @@ def quantile_columns() -> list[str]:
     return [f"q{level:g}" for level in LEVELS]
 
 
+def rows_of(frame: pd.DataFrame, ids: pd.Index) -> pd.DataFrame:
+    """The rows of some series, of a frame in the order of `unique_id`.
+
+    Looks only at what is between the first and the last of them, so that going through all series
+    part by part reads the frame once.
+
+    Examples:
+        >>> frame = pd.DataFrame({"unique_id": ["a", "a", "b", "c"], "y": range(4)})
+        >>> rows_of(frame, pd.Index(["a", "b"]))["y"].tolist()
+        [0, 1, 2]
+    """
+    if not len(ids):
+        return frame.iloc[:0]
+    names = frame["unique_id"].to_numpy()
+    between = frame.iloc[
+        np.searchsorted(names, ids.min()) : np.searchsorted(names, ids.max(), side="right")
+    ]
+    chosen = between["unique_id"].isin(ids)
+    return between if chosen.all() else between[chosen]
+
+
 @dataclass(frozen=True)
 class History:
     """What a model may know at a cutoff.
@@ -29,7 +50,8 @@ class History:
     Attributes:
         rows: `unique_id`, `ds` (naive time of the local wall clock), `y`, then the columns of
             `known` and `past_only`; series sorted, each regular and finite in `y`.
-        static: `unique_id`, then one column an attribute, text; a row for every series of `rows`.
+        static: `unique_id`, then one column an attribute, text; a row for every series of `rows`,
+            in their order.
         known: columns whose future is known in advance, such as the calendar.
         past_only: columns of which nothing after the cutoff is known, such as observed weather.
     """
@@ -82,8 +104,7 @@ class History:
 
     def only(self, ids: pd.Index) -> History:
         """The same of these series only."""
-        rows = self.rows[self.rows["unique_id"].isin(ids)]
-        return replace(self, rows=rows, static=self.static[self.static["unique_id"].isin(ids)])
+        return replace(self, rows=rows_of(self.rows, ids), static=rows_of(self.static, ids))
 
     def for_model(self, model: Model) -> History:
         """The same without what the model does not declare that it uses."""
@@ -131,8 +152,9 @@ class Model(ABC):
     def fit(self, history: History) -> Any:
         """Learn from `history`; returns a state that pickles.
 
-        A model of scope `series` returns a mapping from series to what it learnt of each, or
-        nothing if it learns nothing; so the fits of parts are the fit of the whole.
+        A model of scope `series` returns a mapping from series to what it learnt of each, or to
+        the exception that kept it from it, or nothing if it learns nothing; so the fits of parts
+        are the fit of the whole.
         """
 
     @abstractmethod

@@ -10,6 +10,7 @@ import pandas as pd
 
 from clepsydra.models.backtest import backtest
 from clepsydra.models.base import quantile_columns
+from clepsydra.models.combining import assemble
 from clepsydra.models.forecasting import Candidate
 from clepsydra.models.knowledge import Knowledge
 from clepsydra.origins import allowed_cutoff, first_unknown
@@ -21,51 +22,65 @@ _KEYS = ["unique_id", "cutoff", "ds", "model"]
 
 
 def find_leaks(
-    models: list[Candidate], knowledge: Knowledge, windows: pd.DataFrame, refit_every: int
+    models: list[Candidate],
+    members: dict[str, list[str]],
+    knowledge: Knowledge,
+    windows: pd.DataFrame,
+    asked: int,
+    refit_every: int,
 ) -> pd.DataFrame:
     """Whether forecasts depend on what was not known when they were made.
 
     The windows are backtested twice: as they were, and with everything changed that was not known
-    when the first of them was forecast. What may be known is worked out from the task, not taken
-    from the window, so that a cutoff that is too late is found as well. The forecasts of the first
-    window must be the same, to the last bit.
+    when one of them was forecast. What may be known is worked out from the task, not taken from the
+    window, so that a cutoff that is too late is found as well. The forecasts of that window, and
+    the intervals that were made from the errors before it, must be the same, to the last bit.
 
     Args:
         models: from `candidates`.
+        members: combination to its models.
         knowledge: a few series: of a model that learns from all, any few will do.
-        windows: `cutoff`, `target_start`, `target_end`; the first is the one in question, and later
-            ones show whether the change can be seen at all.
+        windows: `cutoff`, `target_start`, `target_end`, oldest first: from those before the one in
+            question intervals are made, those after it show whether the change can be seen at all.
+        asked: which of them is in question.
         refit_every: windows between two fits.
 
     Returns:
-        `model`, `verdict` (`clean`, `leak`, or `not reproducible`: its forecasts differ from run to
-        run), `series` and `forecasts` compared, `fallbacks` (series whose forecast is another
-        model's, so that nothing is said of this one), `moved` (how many differ), `largest`
+        `model`, `verdict` (`clean`; `leak`; `not reproducible`: its forecasts differ from run to
+        run; `not tested`: all are another model's), `series` and `forecasts` compared, `fallbacks`
+        (series whose forecast is another model's), `moved` (forecasts that differ), `largest`
         (absolute difference), `example` (series and step that moved most), `seen_later` (whether
         later forecasts did move, as they should).
     """
-    asked = windows.iloc[0]
-    known = allowed_cutoff(asked["target_start"], knowledge.task)
-    honest, failures = _by_model(models, knowledge, windows, refit_every)
-    changed, _ = _by_model(models, alter(knowledge, known), windows, refit_every)
+    window = windows.iloc[asked]
+    known = allowed_cutoff(window["target_start"], knowledge.task)
+
+    def run(known_then: Knowledge) -> tuple[pd.DataFrame, pd.DataFrame]:
+        result = backtest(models, known_then, windows, refit_every, final_fit=False)
+        panel, task = known_then.panel, known_then.task
+        return assemble(result.forecasts, panel, windows, members, task), result.failures
+
+    honest, failures = run(knowledge)
+    changed, _ = run(alter(knowledge, known))
+    again: pd.DataFrame | None = None
+    failed = failures[failures["cutoff"] == window["cutoff"]]
     rows = []
-    for candidate in models:
-        before, after = honest[candidate.name], changed[candidate.name]
-        now = before["cutoff"] == asked["cutoff"]
-        found = _compare(before[now], after[after["cutoff"] == asked["cutoff"]])
-        later = _compare(before[~now], after[after["cutoff"] != asked["cutoff"]])
-        verdict = "clean"
+    for name in [*(candidate.name for candidate in models), *members]:
+        found = _compare(*_of(name, honest, changed, honest["cutoff"] == window["cutoff"]))
+        later = _compare(*_of(name, honest, changed, honest["cutoff"] > window["cutoff"]))
+        series = int(honest.loc[honest["model"] == name, "unique_id"].nunique())
+        fallbacks = int((failed["model"] == name).sum())
+        verdict = "clean" if fallbacks < series else "not tested"
         if found["moved"]:
-            again, _ = _by_model([candidate], knowledge, windows.iloc[:1], refit_every)
-            same = not _compare(before[now], again[candidate.name])["moved"]
-            verdict = "leak" if same else "not reproducible"
-        failed = (failures["model"] == candidate.name) & (failures["cutoff"] == asked["cutoff"])
+            again = run(knowledge)[0] if again is None else again
+            same = _compare(*_of(name, honest, again, honest["cutoff"] == window["cutoff"]))
+            verdict = "not reproducible" if same["moved"] else "leak"
         rows.append(
             {
-                "model": candidate.name,
+                "model": name,
                 "verdict": verdict,
-                "series": int(before["unique_id"].nunique()),
-                "fallbacks": int(failed.sum()),
+                "series": series,
+                "fallbacks": fallbacks,
                 **found,
                 "seen_later": bool(later["moved"]),
             }
@@ -73,16 +88,14 @@ def find_leaks(
     return pd.DataFrame(rows)
 
 
-def _by_model(
-    models: list[Candidate], knowledge: Knowledge, windows: pd.DataFrame, refit_every: int
-) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
-    """Each model's forecasts, and all failures."""
-    result = backtest(models, knowledge, windows, refit_every, final_fit=False)
-    forecasts = result.forecasts
-    by_model = {
-        candidate.name: forecasts[forecasts["model"] == candidate.name] for candidate in models
-    }
-    return by_model, result.failures
+def _of(
+    name: str, honest: pd.DataFrame, other: pd.DataFrame, chosen: pd.Series
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One model's forecasts of the chosen windows, in both."""
+    cutoffs = honest.loc[chosen, "cutoff"].unique()
+    both = (frame[frame["cutoff"].isin(cutoffs)] for frame in (honest, other))
+    first, second = (frame[frame["model"] == name] for frame in both)
+    return first, second
 
 
 def alter(knowledge: Knowledge, known: pd.Timestamp) -> Knowledge:

@@ -275,8 +275,13 @@ def find_best(losses: pd.DataFrame, confidence: float, repetitions: int) -> pd.D
 
 
 def _horizon(losses: pd.DataFrame) -> int:
-    """The most steps of a window."""
-    return int(losses.groupby("cutoff")["ds"].nunique().max()) if len(losses) else 1
+    """The most steps from a cutoff to the last step of its window: the gap counts too."""
+    if losses.empty:
+        return 1
+    first = losses[losses["cutoff"] == losses["cutoff"].iloc[0]]
+    steps = pd.Series(first["ds"].unique()).sort_values().diff().dropna()
+    step = steps.median() if len(steps) else (first["ds"] - first["cutoff"]).min()
+    return max(1, round(((losses["ds"] - losses["cutoff"]).max()) / step))
 
 
 def _by_model(losses: pd.DataFrame, metric: str) -> pd.DataFrame:

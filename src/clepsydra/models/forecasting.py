@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from clepsydra.config import ModelsConfig, TaskConfig
-from clepsydra.models.base import History, Model, quantile_columns
-from clepsydra.models.cost import Cost, measured
+from clepsydra.cost import Cost, measured
+from clepsydra.models.base import History, Model, quantile_columns, rows_of
 from clepsydra.models.isolation import Isolation
 from clepsydra.models.knowledge import Origin
 from clepsydra.models.registry import build_models, fallback_chain
@@ -22,6 +22,7 @@ from clepsydra.timegrid import to_wall
 __all__ = ["LAST_RESORT", "Candidate", "Learnt", "candidates", "finalize", "fit", "forecast"]
 
 LAST_RESORT = "last season"
+TIMEOUT = 60.0
 _ONE_HOUR = pd.Timedelta(1, "h")
 
 
@@ -75,7 +76,7 @@ def candidates(
         return Candidate(
             name,
             model,
-            spec.timeout if model.scope == "series" else None,
+            (spec.timeout or TIMEOUT) if model.scope == "series" else None,
             spec.intervals == "own",
             spec.max_history and max(spec.max_history, model.min_history),
             [candidate(other, []) for other in chain],
@@ -111,11 +112,17 @@ def fit(
             model.fit,
             lambda ids: (shown.only(ids),),
             able,
-            candidate.timeout,
             learnt.reasons,
             cost,
+            candidate.timeout,
+            model.cost,
+            candidate.name,
         )
-        learnt.state = {uid: its for part in parts for uid, its in (part or {}).items()}
+        found = {uid: its for part in parts for uid, its in (part or {}).items()}
+        learnt.state = {uid: its for uid, its in found.items() if not isinstance(its, Exception)}
+        for uid, its in found.items():
+            if isinstance(its, Exception):
+                learnt.reasons[uid] = f"{type(its).__name__}: {its}"
         return learnt
     try:
         with measured() as spent:
@@ -275,11 +282,20 @@ def _predict(
         return (
             its_state,
             shown.only(ids),
-            ahead.loc[ahead["unique_id"].isin(ids), columns],
+            rows_of(ahead, ids)[columns],
             horizon,
         )
 
-    found = isolation.run(model.predict, arguments, able, candidate.timeout, reasons, cost)
+    found = isolation.run(
+        model.predict,
+        arguments,
+        able,
+        reasons,
+        cost,
+        candidate.timeout,
+        model.cost,
+        candidate.name,
+    )
     return pd.concat([nothing, *(part for part in found if len(part))], ignore_index=True)
 
 

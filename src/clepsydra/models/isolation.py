@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import TimeoutError as WaitedTooLong
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import pandas as pd
 from pebble import ProcessExpired, ProcessPool
 
-from clepsydra.models.cost import Cost, measured
+from clepsydra.cost import Cost, measured
 
 __all__ = ["Isolation"]
 
 _Result = TypeVar("_Result")
-_FIRST_PART, _LARGEST_PART = 8, 512
+_LARGEST_PART = 512
 _SHARE_OF_TIMEOUT = 0.25
+_SHORTEST_DEADLINE = 1.0
+_ALIKE = 8
 
 
 class Isolation:
     """Runs work on parts of the series, in a process of its own that can be ended.
 
-    A part that fails is halved until the series at fault is alone. A part has the time that one
-    series may take, and parts are as large as a quarter of it allows, judging by those before; so a
-    hanging series costs its time-out and little more.
+    A part that fails is halved until the series at fault are alone. Parts are as large as a quarter
+    of one series' time-out allows, judging by those before; a part that takes longer than that is
+    halved with deadlines by the same measure, and only a series alone has all of its time. So one
+    that hangs costs two time-outs and little more, and what hung once is not tried again.
+
+    Where nothing has gone well and several series fail alike, a few others from all over are tried;
+    if they fail alike too the rest is taken to do so.
 
     Use it as a context: the process is started with the first work and ends with the context.
 
@@ -36,7 +44,7 @@ class Isolation:
         >>> with Isolation() as isolation:
         ...     reasons, cost = {}, Cost()
         ...     texts = lambda part: ([numbers[key] for key in part],)
-        ...     list(isolation.run(read, texts, pd.Index(list("abc")), None, reasons, cost))
+        ...     list(isolation.run(read, texts, pd.Index(list("abc")), reasons, cost))
         [[1.0], [3.0]]
         >>> reasons
         {'b': "ValueError: could not convert string to float: 'two'"}
@@ -44,6 +52,7 @@ class Isolation:
 
     def __init__(self) -> None:
         self._pool: ProcessPool | None = None
+        self._hung: dict[str, set[str]] = {}
 
     def __enter__(self) -> Isolation:
         return self
@@ -59,9 +68,11 @@ class Isolation:
         work: Callable[..., _Result],
         arguments: Callable[[pd.Index], tuple[Any, ...]],
         ids: pd.Index,
-        timeout: float | None,
         reasons: dict[str, str],
         cost: Cost,
+        timeout: float | None = None,
+        expected: float = 0.1,
+        name: str = "",
     ) -> Iterator[_Result]:
         """Results of the parts that went well, in order.
 
@@ -70,53 +81,117 @@ class Isolation:
                 and its result.
             arguments: from the series of a part to what `work` is called with.
             ids: all series.
-            timeout: seconds that one series may take; without it all run in this process at once.
             reasons: those of the series at fault are added.
-            cost: that of the parts that went well is added.
+            cost: is added to, also for what failed.
+            timeout: seconds that one series may take; without it all run in this process at once.
+            expected: seconds that one series is likely to take, until some have.
+            name: of whose work it is; its series that hung before are not tried again.
         """
-        size = len(ids) if timeout is None else _FIRST_PART
-        seconds, done = 0.0, 0
+        hung = self._hung.setdefault(name, set())
+        reasons |= {str(uid): "timed out before" for uid in ids if uid in hung}
+        ids = ids[~ids.isin(hung)]
+        task = _Task(work, arguments, reasons, cost, timeout, hung, expected)
         while len(ids):
+            size = len(ids) if timeout is None else task.part_size()
             part, ids = ids[:size], ids[size:]
-            for result, spent, number in self._halving(work, arguments, part, timeout, reasons):
-                cost.add(spent)
-                seconds, done = seconds + spent.seconds, done + number
-                yield result
-            if timeout is not None and done:
-                able = _SHARE_OF_TIMEOUT * timeout * done / max(seconds, 1e-6)
-                size = min(max(int(able), 1), _LARGEST_PART)
+            yield from self._halving(task, part, timeout)
+            if task.is_hopeless() and len(ids):
+                probes = ids[:: max(1, len(ids) // _ALIKE)]
+                ids = ids.difference(probes)
+                for probe in probes:
+                    yield from self._halving(task, pd.Index([probe]), timeout)
+                if task.is_hopeless():
+                    reasons |= {str(uid): task.last_reason for uid in ids}
+                    return
 
     def _halving(
-        self,
-        work: Callable[..., _Result],
-        arguments: Callable[[pd.Index], tuple[Any, ...]],
-        part: pd.Index,
-        timeout: float | None,
-        reasons: dict[str, str],
-    ) -> Iterator[tuple[_Result, Cost, int]]:
-        """Results of the part, or of its halves if it fails, with their cost and size."""
+        self, task: _Task[_Result], part: pd.Index, deadline: float | None
+    ) -> Iterator[_Result]:
+        """Results of the part, or of its halves if it fails."""
+        started = time.perf_counter()
         try:
-            result, spent = self._attempt(work, arguments(part), timeout)
+            result, spent = self._attempt(task, part, deadline)
         except Exception as error:  # of any library: it becomes a counted fallback
+            task.cost.seconds += time.perf_counter() - started
             if len(part) == 1:
-                reasons[str(part[0])] = _reason(error, timeout)
+                task.failed(str(part[0]), error)
                 return
             middle = len(part) // 2
             for half in (part[:middle], part[middle:]):
-                yield from self._halving(work, arguments, half, timeout, reasons)
+                if task.is_hopeless() and len(half) > _ALIKE:
+                    # Of a part that is all there is, some of each half are tried.
+                    probes = half[:: len(half) // _ALIKE]
+                    for probe in probes:
+                        yield from self._halving(task, pd.Index([probe]), task.timeout)
+                    half = half.difference(probes)
+                    if task.is_hopeless():
+                        task.reasons |= {str(uid): task.last_reason for uid in half}
+                        continue
+                yield from self._halving(task, half, task.deadline(len(half)))
             return
-        yield result, spent, len(part)
+        task.went_well(spent, len(part))
+        yield result
 
     def _attempt(
-        self, work: Callable[..., _Result], arguments: tuple[Any, ...], timeout: float | None
+        self, task: _Task[_Result], part: pd.Index, deadline: float | None
     ) -> tuple[_Result, Cost]:
+        arguments = task.arguments(part)
         # A daemonic process, such as a worker of Celery's, may not start another.
-        if timeout is None or multiprocessing.current_process().daemon:
-            return _measured(work, *arguments)
+        if deadline is None or multiprocessing.current_process().daemon:
+            return _measured(task.work, *arguments)
         if self._pool is None:
             method = os.environ.get("KEDRO_MP_CONTEXT")
             self._pool = ProcessPool(1, context=multiprocessing.get_context(method))
-        return self._pool.schedule(_measured, args=(work, *arguments), timeout=timeout).result()
+        return self._pool.schedule(
+            _measured, args=(task.work, *arguments), timeout=deadline
+        ).result()
+
+
+@dataclass
+class _Task(Generic[_Result]):
+    """One piece of work on many series, and how it has gone so far."""
+
+    work: Callable[..., _Result]
+    arguments: Callable[[pd.Index], tuple[Any, ...]]
+    reasons: dict[str, str]
+    cost: Cost
+    timeout: float | None
+    hung: set[str]
+    expected: float
+    done: int = 0
+    seconds: float = 0.0
+    alike: int = 0
+    last_reason: str = ""
+
+    def part_size(self) -> int:
+        """Series that take a quarter of a time-out, as far as is known."""
+        able = _SHARE_OF_TIMEOUT * (self.timeout or 0.0) / max(self._each(), 1e-6)
+        return min(max(int(able), 1), _LARGEST_PART)
+
+    def deadline(self, size: int) -> float | None:
+        """Seconds for so many series: one alone has its time-out, several what they should take."""
+        if self.timeout is None or size == 1:
+            return self.timeout
+        likely = 2 * size * self._each()
+        return min(max(likely, _SHORTEST_DEADLINE), self.timeout)
+
+    def went_well(self, spent: Cost, size: int) -> None:
+        self.cost.add(spent)
+        self.seconds, self.done, self.alike = self.seconds + spent.seconds, self.done + size, 0
+
+    def failed(self, unique_id: str, error: Exception) -> None:
+        reason = _reason(error, self.timeout)
+        if isinstance(error, WaitedTooLong):
+            self.hung.add(unique_id)
+        self.alike = self.alike + 1 if reason == self.last_reason else 1
+        self.last_reason = self.reasons[unique_id] = reason
+
+    def is_hopeless(self) -> bool:
+        """Whether nothing has gone well, and the last so many failed alike."""
+        return self.done == 0 and self.alike >= _ALIKE
+
+    def _each(self) -> float:
+        return self.seconds / self.done if self.done else self.expected
 
 
 def _measured(work: Callable[..., _Result], *arguments: Any) -> tuple[_Result, Cost]:

@@ -17,11 +17,7 @@ from clepsydra.origins import first_known, first_unknown
 
 __all__ = ["Knowledge", "Origin", "without_hindsight"]
 
-_NOT_EXOGENOUS = {"unique_id", "ds", "y", "is_imputed", "is_outlier"}
-# What `series` says of the whole history would be hindsight.
-_NOT_STATIC = {
-    *("shard", "freq", "season_lengths", "first_ds", "last_ds", "n_observations", "flags", "unit"),
-}
+_KEYS = ("unique_id", "ds")
 
 
 @dataclass(frozen=True)
@@ -63,29 +59,36 @@ class Knowledge:
 
         Args:
             panel: any series, with every column.
-            future: the steps after it.
+            future: the steps after it, with the columns known in advance and no others.
             series: the same series or more, and their attributes.
-            sources: which columns are past-only.
+            sources: which columns are past-only, and which are attributes.
             task: grid, season and clock.
             windows: `history` says how much before a cutoff models learn from.
             vintages: of the shards, with these series or more.
         """
-        past_only = {
+        past_only = [
             column
             for source in sources.of_role("covariate").values()
             if source.known == "past_only"
             for column in source.renames.values()
-        }
-        exogenous = [column for column in panel.columns if column not in _NOT_EXOGENOUS]
+        ]
+        attributes = [
+            name
+            for source_name, source in sources.of_role("attributes").items()
+            for column in source.renames.values()
+            for name in (column, f"{column}_{source_name}")
+        ]
+        wanted = dict.fromkeys([*sources.target[1].id_columns, *attributes])
+        columns = [name for name in wanted if name in series.columns and name != "unique_id"]
         ids = panel["unique_id"].unique()
-        static = series.loc[series["unique_id"].isin(ids)]
-        static = static[[column for column in series.columns if column not in _NOT_STATIC]]
+        static = series.loc[series["unique_id"].isin(ids), ["unique_id", *columns]]
         return cls(
             panel,
             future,
             static.reset_index(drop=True),
-            tuple(column for column in exogenous if column not in past_only),
-            tuple(column for column in exogenous if column in past_only),
+            # What the future holds is what is known of it.
+            tuple(column for column in future.columns if column not in _KEYS),
+            tuple(column for column in past_only if column in panel.columns),
             task,
             windows,
             _of_series(vintages, ids),
@@ -137,6 +140,7 @@ class Origin:
             rows = to_wall_frame(past, self.task)
             static = self._knowledge.static
             static = static[static["unique_id"].isin(rows["unique_id"].unique())]
+            static = static.sort_values("unique_id", ignore_index=True)
             self._histories[longest] = History(
                 rows, static, self._knowledge.known, self._knowledge.past_only
             )

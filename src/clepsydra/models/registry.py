@@ -59,8 +59,8 @@ def build_models(
         lead: most steps from a cutoff to the last step forecast.
 
     Raises:
-        ConfigError: an engine that there is not, an option that it does not know, or intervals of
-            its own that it does not have.
+        ConfigError: an engine that there is not, an option that it does not know, intervals of its
+            own that it does not have, or a time-out of a model that learns from all series.
     """
     return {name: _build(name, models.root[name], task, lead) for name in names}
 
@@ -122,6 +122,11 @@ def _build(name: str, spec: ModelSpec, task: TaskConfig, lead: int) -> Model:
         model = engine(task=task, lead=lead, **spec.options)
     except (TypeError, AttributeError, ImportError, ValueError) as error:
         raise ConfigError(f"model '{name}' (engine '{spec.engine}'): {error}") from error
+    if spec.timeout is not None and model.scope != "series":
+        raise ConfigError(
+            f"model '{name}': 'timeout' is for models of single series, and this one learns from "
+            f"all at once; take the line out, and limit it by its own options"
+        )
     if spec.intervals == "own" and not model.own_quantiles:
         raise ConfigError(
             f"model '{name}': 'intervals: own', but it has none; take the line out, and they are "

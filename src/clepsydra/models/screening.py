@@ -13,7 +13,6 @@ _FAR_FROM_OTHERS = 1e6
 _LARGEST = 1e15
 _SPIKE = 1e6
 _BEYOND = 10.0
-_ROUNDING = 1e-6
 
 
 def screen(described: pd.DataFrame, model: Model) -> dict[str, str]:
@@ -47,7 +46,8 @@ def screen(described: pd.DataFrame, model: Model) -> dict[str, str]:
 
 
 def implausible(y_hat: pd.Series, unique_id: pd.Series, history: History) -> dict[str, str]:
-    """Series of which a forecast is further than ten times its range from all it has ever been.
+    """Series of which a forecast is further from all that the model was shown of it than ten times
+    its range or its level, whichever is larger.
 
     Args:
         y_hat: forecasts.
@@ -55,7 +55,7 @@ def implausible(y_hat: pd.Series, unique_id: pd.Series, history: History) -> dic
         history: up to the cutoff.
     """
     low, high = history.described["low"], history.described["high"]
-    margin = _BEYOND * (high - low) + _ROUNDING * np.maximum(low.abs(), high.abs())
+    margin = _BEYOND * np.maximum(high - low, np.maximum(low.abs(), high.abs()))
     beyond = (y_hat < unique_id.map(low - margin)) | (y_hat > unique_id.map(high + margin))
     return {
         str(uid): f"implausible: {value:.4g}, after values from {low[uid]:.4g} to {high[uid]:.4g}"

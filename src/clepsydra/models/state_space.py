@@ -31,9 +31,9 @@ class _StateSpaceModel(Model):
 
     own_quantiles = True
 
-    def fit(self, history: History) -> dict[str, np.ndarray]:
-        """Parameters by series; a series it cannot fit is absent."""
-        states = {}
+    def fit(self, history: History) -> dict[str, np.ndarray | Exception]:
+        """Parameters by series, or why there are none."""
+        states: dict[str, np.ndarray | Exception] = {}
         for unique_id, y, known in _series(history.rows, history.known):
             if len(y) < self.min_history:
                 continue
@@ -41,8 +41,8 @@ class _StateSpaceModel(Model):
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     states[unique_id] = np.asarray(self._estimate(y, known))
-            except (ValueError, np.linalg.LinAlgError):
-                continue
+            except (ValueError, np.linalg.LinAlgError) as error:
+                states[unique_id] = error
         return states
 
     def predict(

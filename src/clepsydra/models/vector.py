@@ -7,8 +7,7 @@ import warnings
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
-from statsmodels.tsa.vector_ar.var_model import VAR, VARProcess
-from statsmodels.tsa.vector_ar.var_model import forecast as recursion
+from statsmodels.tsa.vector_ar.var_model import VAR
 
 from clepsydra.config import TaskConfig
 from clepsydra.models.base import LEVELS, History, Model, quantile_columns
@@ -24,6 +23,7 @@ class VarModel(Model):
     where :math:`z_t` is the vector of the group's seasonal differences, each in units of its own
     spread. A group has a parameter for every pair of series and lag, so it must be small beside its
     history: one with less than two steps a parameter gets the fallback, and so does a series alone.
+    A group is as it is when it is forecast: without a series that cannot be shown just then.
 
     Source: Lütkepohl, New Introduction to Multiple Time Series Analysis (2005).
 
@@ -52,61 +52,48 @@ class VarModel(Model):
         self._season = task.season_length if difference_season else 0
         self.min_history = 2 * self._season + lags + 2
 
-    def fit(self, history: History) -> list[tuple[pd.DataFrame, np.ndarray, np.ndarray]]:
-        """For each group: the spread of each series, the coefficients, the errors' covariance."""
-        states = []
-        for ids in self._groups(history):
-            z = self._stationary(_wide(history, ids))
-            parameters = 1 + self._lags * len(ids)
-            if len(ids) < 2 or len(z) - self._lags < 2 * parameters:
-                continue
-            spread = z.std().to_frame("spread")
-            values = (z / spread["spread"]).to_numpy()
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                fitted = VAR(values).fit(self._lags, trend="c")
-            states.append((spread, np.asarray(fitted.params), np.asarray(fitted.sigma_u)))
-        if not states:
-            raise ValueError(
-                f"no group of two series or more has two steps for each of its parameters: give "
-                f"'group_by' an attribute with small groups, or fewer than {self._lags} 'lags'"
-            )
-        return states
+    def fit(self, history: History) -> None:
+        """Nothing is kept: least squares are quick, and a group may have changed by then."""
+        self._groups(history)
 
     def predict(
-        self,
-        state: list[tuple[pd.DataFrame, np.ndarray, np.ndarray]],
-        history: History,
-        future: pd.DataFrame,
-        horizon: int,
+        self, state: None, history: History, future: pd.DataFrame, horizon: int
     ) -> pd.DataFrame:
-        present = set(history.ids)
         frames = []
-        for spread, params, sigma in state:
-            ids = spread.index
-            if not present.issuperset(ids):
-                continue  # without one of its series a group has no forecast
+        for ids in self._groups(history):
             y = _wide(history, ids)
-            z = self._stationary(y) / spread["spread"]
-            process = VARProcess(_coefficients(params, len(ids)), params[0], sigma)
-            newest = z.to_numpy()[-self._lags :]
-            steps = recursion(newest, process.coefs, process.intercept, horizon)
-            error = np.sqrt(np.diagonal(process.forecast_cov(horizon), axis1=1, axis2=2))
-            steps, error = steps * spread["spread"].to_numpy(), error * spread["spread"].to_numpy()
-            level, error = self._levels(y.to_numpy(), steps, error)
-            ds = future.loc[future["unique_id"] == ids[0], "ds"]
+            z = self._stationary(y)
+            if len(ids) < 2 or len(z) - self._lags < 2 * (1 + self._lags * len(ids)):
+                continue
+            ds = future.loc[future["unique_id"] == ids[0], "ds"].to_numpy()
+            level, error = self._forecast(y, z, horizon)
             for column, unique_id in enumerate(ids):
                 quantiles = level[:, [column]] + error[:, [column]] * norm.ppf(LEVELS)
                 frames.append(
                     pd.DataFrame(quantiles, columns=quantile_columns()).assign(
-                        unique_id=unique_id, ds=ds.to_numpy(), y_hat=level[:, column]
+                        unique_id=unique_id, ds=ds, y_hat=level[:, column]
                     )
                 )
         if not frames:
-            raise ValueError("no group of series that was fitted is here in whole")
-        return pd.concat(frames, ignore_index=True)[
-            ["unique_id", "ds", "y_hat", *quantile_columns()]
-        ]
+            raise ValueError(
+                f"no group of two series or more has two steps for each of its parameters: give "
+                f"'group_by' an attribute with small groups, or fewer than {self._lags} 'lags'"
+            )
+        columns = ["unique_id", "ds", "y_hat", *quantile_columns()]
+        return pd.concat(frames, ignore_index=True)[columns]
+
+    def _forecast(
+        self, y: pd.DataFrame, z: pd.DataFrame, horizon: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Means and standard errors `[H, K]` of a group, from its values and their differences."""
+        spread = z.std().to_numpy()
+        values = z.to_numpy() / spread
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fitted = VAR(values).fit(self._lags, trend="c")
+        steps = fitted.forecast(values[-self._lags :], horizon)
+        error = np.sqrt(np.diagonal(fitted.forecast_cov(horizon), axis1=1, axis2=2))
+        return self._levels(y.to_numpy(), steps * spread, error * spread)
 
     def _groups(self, history: History) -> list[pd.Index]:
         if self._group_by is None:
@@ -139,8 +126,3 @@ def _wide(history: History, ids: pd.Index) -> pd.DataFrame:
     """The steps that all series have, a column each."""
     rows = history.rows[history.rows["unique_id"].isin(ids)]
     return rows.pivot(index="ds", columns="unique_id", values="y")[list(ids)].dropna()
-
-
-def _coefficients(params: np.ndarray, number: int) -> np.ndarray:
-    """`[p, K, K]` matrices from the regression's table, whose first row is the constant."""
-    return params[1:].reshape(-1, number, number).transpose(0, 2, 1)

@@ -60,7 +60,7 @@ def create_pipeline(n_shards: int) -> Pipeline:
             Node(
                 refuse_leaks,
                 inputs="canary",
-                outputs="canary_verdict",
+                outputs=None,
                 name="refuse_leaks",
             ),
             Node(

@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 
 from clepsydra.config import ModelsConfig, SourcesConfig, TaskConfig, WindowsConfig
+from clepsydra.cost import Cost
 from clepsydra.errors import ConfigError, PanelError
 from clepsydra.fingerprint import fingerprint
 from clepsydra.models.base import quantile_columns
-from clepsydra.models.cost import Cost
+from clepsydra.models.combining import combine
 from clepsydra.models.forecasting import candidates, forecast
 from clepsydra.models.intervals import add_quantiles
 from clepsydra.models.isolation import Isolation
@@ -18,7 +19,6 @@ from clepsydra.models.knowledge import Knowledge
 from clepsydra.models.registry import combinations, local_models
 from clepsydra.models.wall import lead_steps
 from clepsydra.origins import target_start
-from clepsydra.pipelines.train.nodes import combine
 
 __all__ = ["assemble_forecasts", "forecast_models"]
 
@@ -99,7 +99,7 @@ def assemble_forecasts(
         raise PanelError(
             f"the calibration is not the one of bundle {bundle['bundle_id']}; run 'deploy' again"
         )
-    table = combine(pd.concat([part for part in points if len(part)]), models, task)
+    table = combine(pd.concat([part for part in points if len(part)]), combinations(models), task)
     start = target_start(pd.Timestamp(clock["panel_end"]), task)
     champion = table["unique_id"].map(bundle["champions"])
     table = table[(table["ds"] >= start) & (table["model"] == champion)]

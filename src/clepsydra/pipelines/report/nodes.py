@@ -23,7 +23,7 @@ def summarize(
     failures: pd.DataFrame,
     forecast_failures: pd.DataFrame,
     costs: pd.DataFrame,
-    canary_verdict: dict[str, Any],
+    canary: pd.DataFrame,
     forecasts: pd.DataFrame,
     retraining: dict[str, Any],
     clock: dict[str, str],
@@ -61,11 +61,25 @@ def summarize(
         "steps_imputed": int(measures.get("steps imputed", 0)),
         "backtest_fallbacks": _by_model(failures),
         "forecast_fallbacks": _by_model(forecast_failures),
+        "failed_models": _failed_models(failures, costs),
         "seconds_per_series": {
             str(row.model): float(row.seconds_per_series) for row in costs.itertuples()
         },
-        "canary": canary_verdict,
+        "canary": {
+            str(verdict): models["model"].tolist() for verdict, models in canary.groupby("verdict")
+        },
         "retraining": retraining,
+    }
+
+
+def _failed_models(failures: pd.DataFrame, costs: pd.DataFrame) -> dict[str, str]:
+    """Models of which every backtest forecast is another model's, and the commonest reason."""
+    counts = failures["model"].value_counts()
+    asked = (costs["series"] * costs["windows"]).set_axis(costs["model"])
+    return {
+        str(model): str(failures.loc[failures["model"] == model, "reason"].mode().iloc[0])
+        for model, number in counts.items()
+        if number >= asked.get(model, float("inf"))
     }
 
 

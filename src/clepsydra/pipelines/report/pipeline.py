@@ -56,7 +56,7 @@ def create_pipeline() -> Pipeline:
                     "failures",
                     "forecast_failures",
                     "costs",
-                    "canary_verdict",
+                    "canary",
                     "forecasts",
                     "retraining",
                     "clock",

@@ -69,13 +69,12 @@ def describe_run(found: dict[str, Any]) -> list[str]:
             f"{sum(in_forecasts.values()):,} in forecasts{_reasons(in_forecasts)}",
         )
     )
+    for model, reason in found["failed_models"].items():
+        lines.append(labelled("", f"{model} FORECAST NOTHING of its own: {reason}"))
     lines += [
         labelled("cost", "a fit and a forecast of one series, dearest first"),
         *(labelled("", line) for line in _costs(found["seconds_per_series"])),
-        labelled(
-            "leaks",
-            f"none: {found['canary']['models']} models forecast the same with another future",
-        ),
+        *_leaks(found["canary"]),
     ]
     retraining = found["retraining"]
     lines.append(labelled("monitor", "; ".join(retraining["reasons"]) or "no reason to retrain"))
@@ -111,15 +110,30 @@ def _absolute_error(verdict: dict[str, Any]) -> list[str]:
     return [labelled("", text + ("lower" if change <= 0 else "HIGHER"))]
 
 
+def _leaks(verdicts: dict[str, list[str]]) -> list[str]:
+    """What the canary found; a leak stops the line before this is read."""
+    clean = len(verdicts.get("clean", []))
+    lines = [labelled("leaks", f"none: {clean} models forecast the same with another future")]
+    if untested := verdicts.get("not tested"):
+        lines.append(labelled("", f"not tested, all fallbacks: {', '.join(untested)}"))
+    for verdict in ("leak", "not reproducible"):
+        if models := verdicts.get(verdict):
+            lines.append(labelled("", f"{verdict.upper()}: {', '.join(models)}"))
+    return lines
+
+
 def _costs(seconds: dict[str, float], in_a_line: int = 4) -> list[str]:
     """Each model's time, a few in a line."""
-    texts = [
-        f"{model} {value:.2g} s" if value >= 1 else f"{model} {value * 1e3:.2g} ms"
-        for model, value in seconds.items()
-    ]
+    texts = [f"{model} {_duration(value)}" for model, value in seconds.items()]
     return [
         ", ".join(texts[start : start + in_a_line]) for start in range(0, len(texts), in_a_line)
     ]
+
+
+def _duration(seconds: float) -> str:
+    if seconds >= 1:
+        return f"{seconds:,.1f} s"
+    return f"{seconds * 1e3:.0f} ms" if seconds >= 0.01 else f"{seconds * 1e3:.1g} ms"
 
 
 def _reasons(counts: dict[str, int]) -> str:

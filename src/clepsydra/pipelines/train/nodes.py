@@ -8,14 +8,13 @@ import pandas as pd
 
 from clepsydra.config import ModelsConfig, SourcesConfig, TaskConfig, WindowsConfig
 from clepsydra.models.backtest import backtest
-from clepsydra.models.base import quantile_columns
-from clepsydra.models.forecasting import candidates, finalize
-from clepsydra.models.intervals import rolling_quantiles
+from clepsydra.models.combining import assemble
+from clepsydra.models.forecasting import candidates
 from clepsydra.models.knowledge import Knowledge
 from clepsydra.models.registry import combinations, local_models
 from clepsydra.models.wall import lead_steps
 
-__all__ = ["assemble_backtests", "backtest_models", "combine", "total_costs"]
+__all__ = ["assemble_backtests", "backtest_models", "total_costs"]
 
 Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]
 
@@ -57,34 +56,12 @@ def assemble_backtests(
     models: ModelsConfig,
     *global_points: pd.DataFrame,
 ) -> pd.DataFrame:
-    """One shard's backtests: every model, its combinations, the actuals and the quantiles.
-
-    Returns:
-        `unique_id`, `cutoff`, `ds`, `model`, `y` (missing where the panel's value was imputed:
-        there is nothing to compare with), `y_hat` and the quantile columns: the model's own, or
-        from the errors of windows that had ended by a window's cutoff, so that the first windows
-        have none.
-    """
-    members = panel["unique_id"].unique()
+    """One shard's backtests: every model and combination, see `models.combining.assemble`."""
+    ids = panel["unique_id"].unique()
     parts = [local_points, *global_points]
     points = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
-    points = combine(points[points["unique_id"].isin(members)], models, task)
-    actuals = panel.loc[~panel["is_imputed"], ["unique_id", "ds", "y"]]
-    rows = points.merge(actuals, on=["unique_id", "ds"], how="left")
-    rows = rolling_quantiles(rows, windows, task)
-    columns = ["unique_id", "cutoff", "ds", "model", "y", "y_hat", *quantile_columns()]
-    return rows[columns].sort_values(columns[:4], ignore_index=True)
-
-
-def combine(points: pd.DataFrame, models: ModelsConfig, task: TaskConfig) -> pd.DataFrame:
-    """Add the rows of the models that are the median of others; they have no quantiles."""
-    keys = [key for key in ("unique_id", "cutoff", "ds") if key in points.columns]
-    frames = [points]
-    for name, members in combinations(models).items():
-        chosen = points[points["model"].isin(members)]
-        median = chosen.groupby(keys, sort=True)["y_hat"].median().reset_index()
-        frames.append(median.assign(model=name, y_hat=finalize(median["y_hat"], task)))
-    return pd.concat(frames, ignore_index=True)
+    points = points[points["unique_id"].isin(ids)]
+    return assemble(points, panel, windows, combinations(models), task)
 
 
 def total_costs(*costs: pd.DataFrame) -> pd.DataFrame:

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Cost", "measured"]
+__all__ = ["Cost", "highest_mb", "highest_of_children_mb", "measured"]
 
+_forgotten = [0.0]
+_MAXRSS_IN_MB = 1024 if sys.platform != "darwin" else 1024**2
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -51,11 +53,29 @@ def measured() -> Iterator[Cost]:
         cost.memory_mb = max(0.0, _peak_of_memory() - before)
 
 
+def highest_mb() -> float:
+    """The most memory that this process has had in use, in MB.
+
+    Measuring a piece of work makes the system forget what was before it, so that is kept here.
+    """
+    return max(_forgotten[0], _peak_of_memory())
+
+
 def _start_of_memory() -> float:
     with contextlib.suppress(OSError):
+        _forgotten[0] = highest_mb()
         _RESET.write_text("5")  # the peak counts from now on
         return _status("VmRSS")
     return _peak_of_memory()
+
+
+def highest_of_children_mb() -> float:
+    """The most memory that a child of this process had in use, of those that have ended, in MB."""
+    if sys.platform == "win32":
+        return float("nan")
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / _MAXRSS_IN_MB
 
 
 def _peak_of_memory() -> float:
@@ -65,8 +85,7 @@ def _peak_of_memory() -> float:
         return float("nan")
     import resource
 
-    scale = 1024 if sys.platform != "darwin" else 1024**2
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MAXRSS_IN_MB
 
 
 def _status(key: str) -> float:

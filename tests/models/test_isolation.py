@@ -1,0 +1,120 @@
+"""Failures cost little, whatever fails and however much of it; good work is done all the same."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from clepsydra.cost import Cost
+from clepsydra.models.isolation import Isolation
+
+IDS = pd.Index([f"s{number:04}" for number in range(1000)])
+
+
+def work(ids: list[str], bad: set[str], how: str, log: str = "") -> list[str]:
+    if log:
+        with Path(log).open("a") as file:
+            file.write(f"{len(ids)}\n")
+    if bad.intersection(ids) or "all" in bad:
+        if how == "hang":
+            time.sleep(60)
+        if how == "die":
+            os._exit(3)
+        raise ValueError("a bad series" if how == "raise" else f"bad: {ids[0]}")
+    return ids
+
+
+def run(
+    isolation: Isolation, bad: set[str], how: str = "raise", ids: pd.Index = IDS, **options: Any
+) -> tuple[list[str], dict[str, str], Cost]:
+    reasons: dict[str, str] = {}
+    cost = Cost()
+    log = options.pop("log", "")
+    parts = isolation.run(
+        work, lambda part: (list(part), bad, how, log), ids, reasons, cost, **options
+    )
+    return [uid for part in parts for uid in part], reasons, cost
+
+
+@pytest.mark.parametrize("timeout", [None, 5.0])
+@pytest.mark.parametrize("bad", [set(), {"s0000"}, {"s0999", "s0500"}, set(IDS[:20])])
+def test_all_but_the_bad_ones_are_done_once(bad: set[str], timeout: float | None) -> None:
+    with Isolation() as isolation:
+        done, reasons, cost = run(isolation, bad, timeout=timeout, expected=0.001)
+    assert sorted(done) == sorted(set(IDS) - bad)
+    assert reasons == dict.fromkeys(bad, "ValueError: a bad series")
+    assert cost.seconds > 0
+
+
+@pytest.mark.parametrize("timeout", [None, 5.0])
+def test_where_everything_fails_alike_few_are_tried(timeout: float | None, tmp_path: Any) -> None:
+    log = tmp_path / "attempts"
+    with Isolation() as isolation:
+        done, reasons, _ = run(isolation, {"all"}, log=str(log), timeout=timeout, expected=0.001)
+    assert done == []
+    assert reasons == dict.fromkeys(IDS, "ValueError: a bad series")
+    assert len(log.read_text().splitlines()) < 150
+
+
+def test_reasons_that_differ_are_each_found() -> None:
+    with Isolation() as isolation:
+        _, reasons, _ = run(isolation, {"all"}, "differ", IDS[:40])
+    assert reasons == {uid: f"ValueError: bad: {uid}" for uid in IDS[:40]}
+
+
+def test_a_series_that_hangs_costs_about_two_time_outs_and_is_not_tried_again() -> None:
+    options: dict[str, Any] = {"timeout": 2.0, "expected": 0.001, "name": "mine"}
+    with Isolation() as isolation:
+        started = time.perf_counter()
+        done, reasons, cost = run(isolation, {"s0300"}, "hang", **options)
+        first = time.perf_counter() - started
+        started = time.perf_counter()
+        _, again, _ = run(isolation, {"s0300"}, "hang", **options)
+        second = time.perf_counter() - started
+    assert len(done) == len(IDS) - 1
+    assert reasons == {"s0300": "timed out after 2 s"}
+    assert again == {"s0300": "timed out before"}
+    # Two time-outs, a second at most for each of nine halvings, and what a busy machine adds.
+    assert first < 2 * 2.0 + 9 * 1.0 + 5.0
+    assert second < 2.0
+    assert cost.seconds > 3.0, "what failed is counted"
+
+
+def test_a_process_that_dies_takes_nobody_with_it() -> None:
+    with Isolation() as isolation:
+        done, reasons, _ = run(isolation, {"s0010"}, "die", IDS[:30], timeout=20.0)
+    assert sorted(done) == sorted(set(IDS[:30]) - {"s0010"})
+    assert reasons == {"s0010": "its process ended with exit code 3"}
+
+
+def test_parts_are_as_large_as_their_share_of_the_time_out(tmp_path: Any) -> None:
+    sizes: dict[float, list[int]] = {}
+    for expected in (0.5, 0.0001):
+        log = tmp_path / f"sizes-{expected}"
+        with Isolation() as isolation:
+            run(isolation, set(), log=str(log), timeout=20.0, expected=expected)
+        sizes[expected] = [int(line) for line in log.read_text().splitlines()]
+    assert sizes[0.5][0] == 10
+    assert sizes[0.0001] == [512, 488]
+    assert sum(sizes[0.5]) == len(IDS)
+
+
+def test_a_process_that_may_not_start_another_does_the_work_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Daemon:
+        daemon = True
+
+    current: Callable[[], Any] = Daemon
+    monkeypatch.setattr("multiprocessing.current_process", current)
+    with Isolation() as isolation:
+        done, reasons, _ = run(isolation, {"s0001"}, timeout=5.0)
+        assert isolation._pool is None
+    assert len(done) == len(IDS) - 1
+    assert set(reasons) == {"s0001"}
