@@ -222,7 +222,9 @@ def test_one_point_and_constants_are_forecast_and_flagged(shops):
     assert set(forecasts.loc[forecasts["unique_id"] == "flat", "y_hat"]) == {5.0}
     assert set(forecasts.loc[forecasts["unique_id"] == "newborn", "y_hat"]) == {12.0}
     failures = line.read("08_reporting/forecast_failures.parquet")
-    assert failures["unique_id"].tolist() == ["newborn"]
+    reasons = failures.set_index("unique_id")["reason"].to_dict()
+    assert set(reasons) == {"flat", "newborn"}
+    assert reasons["flat"] == "constant: every value is 5"
     assert "too short: 1 steps" in failures["reason"][0]
     scores = line.read("08_reporting/champion_scores.parquet").set_index("unique_id")
     assert scores.loc["flat", "note"] == "MASE scale is zero"
