@@ -332,6 +332,13 @@ def test_an_error_in_a_source_names_the_source_and_the_key() -> None:
             {"a": {"engine": "sarimax"}, "m": {"engine": "median", "options": {"of": ["m"]}}},
             r"'m': 'of' names \['m'\]; choose from \['a'\]",
         ),
+        (
+            {
+                "a": {"engine": "sarimax"},
+                "m": {"engine": "median", "options": {"of": ["a"], "off": 1}},
+            },
+            r"'m': a median has no option \['off'\]; its only one is 'of'",
+        ),
     ],
 )
 def test_wrong_models_say_what_they_should_be(models: dict[str, Any], says: str) -> None:

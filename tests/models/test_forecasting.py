@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import pytest
-from toys import NAIVE, Toy, daily_windows, run, small_panel
+from toys import NAIVE, Toy, daily_windows, knowledge_of, run, small_panel
 
 from clepsydra.config import ModelsConfig
 from clepsydra.errors import ConfigError
+from clepsydra.models.backtest import backtest
 from clepsydra.models.forecasting import Candidate, candidates, finalize
 from clepsydra.models.registry import fallback_chain
 from clepsydra.models.statistical import StatsforecastModel
@@ -57,6 +59,44 @@ def test_a_series_that_fails_gets_the_next_model_s_forecast_and_a_reason(
     rows = bad.forecasts[bad.forecasts["unique_id"] == "a"]
     season_ago = [y["a", stamp - pd.Timedelta("24h")] for stamp in rows["ds"]]
     assert rows["y_hat"].tolist() == season_ago
+
+
+@pytest.mark.parametrize(
+    ("returns", "reason"),
+    [
+        (
+            lambda found: found.rename(columns={"y_hat": "forecast"}),
+            r"ValueError: predict returned no column \['y_hat'\], but .*'forecast'.*",
+        ),
+        (
+            lambda found: found.assign(ds=found["ds"] + pd.Timedelta("1h")),
+            "ValueError: predict returned a step that was not asked for: [abc] at 2013-01-1.*",
+        ),
+        (
+            lambda found: pd.concat([found, found]),
+            "ValueError: predict returned a step twice: [abc] at 2013-01-.*",
+        ),
+    ],
+    ids=["no column", "steps not asked for", "twice"],
+)
+def test_a_model_that_returns_what_it_should_not_is_told_so(
+    returns: Callable[[pd.DataFrame], pd.DataFrame], reason: str
+) -> None:
+    found = run(Toy(returns=returns), small_panel(), daily_windows(2))
+    assert np.isfinite(found.forecasts["y_hat"]).all()
+    failed = found.failures[found.failures["unique_id"] != "tiny"]
+    assert len(failed) == 3 * 2
+    assert all(re.fullmatch(reason, text) for text in failed["reason"])
+
+
+def test_an_attribute_that_the_series_have_not_is_a_mistake_of_the_configuration() -> None:
+    says = r"model 'naive': the series have no attribute \['colour'\]; they have \['size'\]"
+    panel, task = small_panel(), make_task()
+    static = pd.DataFrame({"unique_id": ["a", "b", "c", "tiny"], "size": "s"})
+    knowledge = knowledge_of(panel, task, static=static)
+    asks = Candidate("naive", Toy(attributes=("size", "colour")), None, False, None)
+    with pytest.raises(ConfigError, match=says):
+        backtest([asks], knowledge, daily_windows(1), refit_every=1)
 
 
 @pytest.mark.parametrize("scope", ["series", "panel"])

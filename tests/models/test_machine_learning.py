@@ -171,8 +171,7 @@ def test_attributes_are_features_and_one_that_was_not_seen_is_no_error(encoding:
     strange = static.assign(kind=["low", "high", "low", "new"])
     merged = forecast(model(static_columns=("kind",), **options), past, ahead, seen, (), strange)
     assert np.isfinite(merged["y_hat"]).all()
-    with pytest.raises(ValueError, match=r"'static_columns' names .*size.*; there are .*kind"):
-        forecast(model(static_columns=("size",), **options), past, ahead, static=static)
+    assert model(static_columns=("kind",)).attributes == ("kind",)
 
 
 QUANTILE_REGRESSORS = [
@@ -228,11 +227,21 @@ def test_regressors_of_both_libraries_learn_a_season(estimator: str) -> None:
         ({"strategy": "recursive", "quantiles": True}, "need 'strategy: direct'"),
         ({"target_transforms": ["sqrt"]}, r"names \['sqrt'\]: log1p, difference_season"),
         ({"quantiles": True}, "LinearRegression has no quantile loss"),
+        ({"static_columns": "kind"}, r"'static_columns' is a list: \[kind\]"),
+        (
+            {"estimator": "lightgbm.LGBMRegressor", "params": {"n_estimatros": 5}},
+            "LightGBM has no parameter 'n_estimatros'; did you mean 'n_estimators'",
+        ),
     ],
 )
 def test_options_that_exclude_each_other_are_named(options: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         model(**options)
+
+
+@pytest.mark.parametrize("name", ["num_iterations", "n_iter", "min_data_in_leaf", "num_leaves"])
+def test_every_name_that_lightgbm_has_for_a_parameter_is_taken(name: str) -> None:
+    model(estimator="lightgbm.LGBMRegressor", params={name: 5})
 
 
 def test_the_first_steps_of_a_horizon_in_blocks_use_newer_values() -> None:

@@ -84,7 +84,7 @@ def test_the_history_needed_is_two_seasons_where_there_is_a_season() -> None:
     [
         ({"engine": "statsforecast", "options": {"model": "Oracle"}}, "has no model 'Oracle'"),
         ({"engine": "statsforecast", "options": {"model": "np"}}, "has no model 'np'"),
-        ({"engine": "statsforecast", "options": {}}, "'model'"),
+        ({"engine": "statsforecast", "options": {}}, "name a 'model', a class"),
         ({"engine": "statsforecast", "options": {"model": "Naive", "speed": 1}}, "'speed'"),
         (
             {"engine": "statsforecast", "options": {"model": "Theta", "known_columns": True}},

@@ -69,8 +69,7 @@ def test_groups_do_not_know_of_each_other(history: History) -> None:
     pd.testing.assert_frame_equal(
         whole[whole["unique_id"].isin(["c", "d"])].reset_index(drop=True), alone, check_exact=True
     )
-    with pytest.raises(ValueError, match=r"'group_by' is 'colour'; there are .*kind"):
-        VarModel(TASK, 2, group_by="colour").fit(history)
+    assert one.attributes == ("kind",)
 
 
 def test_a_season_is_put_back_and_errors_add_up_over_seasons() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -37,10 +38,13 @@ class Toy(Model):
         explodes: str = "",
         fit_fails: bool = False,
         scope: str = "series",
+        returns: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+        attributes: tuple[str, ...] = (),
     ):
         self.scope = scope  # type: ignore[assignment]
         self._raises, self._nan, self._fit_fails = raises, nan, fit_fails
         self._dies, self._hangs, self._explodes = dies, hangs, explodes
+        self._returns, self.attributes = returns, attributes
 
     def fit(self, history: History) -> None:
         if self._fit_fails:
@@ -60,7 +64,7 @@ class Toy(Model):
         found = future[["unique_id", "ds"]].assign(y_hat=future["unique_id"].map(last))
         found.loc[found["unique_id"] == self._nan, "y_hat"] = np.nan
         found.loc[found["unique_id"] == self._explodes, "y_hat"] = 1e9
-        return found
+        return self._returns(found) if self._returns else found
 
 
 def small_panel() -> pd.DataFrame:

@@ -51,6 +51,8 @@ class ModelsConfig(RootModel[dict[str, ModelSpec]]):
                 raise ValueError(
                     f"'{name}': 'of' names {unknown or 'no model'}; choose from {plain}"
                 )
+            if wrong := sorted(set(spec.options) - {"of"}):
+                raise ValueError(f"'{name}': a median has no option {wrong}; its only one is 'of'")
         return self
 
     @property

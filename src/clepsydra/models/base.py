@@ -135,6 +135,9 @@ class Model(ABC):
     uses: frozenset[Use] = frozenset()
     """Which columns besides `y` it reads."""
 
+    attributes: tuple[str, ...] = ()
+    """Attributes of the series that it was asked to use, which must be there."""
+
     min_history: int = 2
     """Steps a series must have; a shorter one gets the fallback."""
 

@@ -133,7 +133,10 @@ class NeuralforecastModel(Model):
         self._lead, self._season = lead, task.season_length
         self._max_steps = max_steps
         size = input_size or default_input_size(task.season_lengths, lead)
+        if isinstance(static_columns, str):
+            raise ValueError(f"'static_columns' is a list: [{static_columns}]")
         self._static = list(static_columns or [])
+        self.attributes = tuple(self._static)
         with isolated_torch(seed, threads):  # importing Lightning sets its loggers' levels
             self._class = _class_named(model)
         with isolated_torch(seed, threads):

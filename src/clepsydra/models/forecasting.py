@@ -11,6 +11,7 @@ import pandas as pd
 
 from clepsydra.config import ModelsConfig, TaskConfig
 from clepsydra.cost import Cost, measured
+from clepsydra.errors import ConfigError
 from clepsydra.models.base import History, Model, quantile_columns, rows_of
 from clepsydra.models.isolation import Isolation
 from clepsydra.models.knowledge import Origin
@@ -19,7 +20,16 @@ from clepsydra.models.screening import implausible, screen
 from clepsydra.models.wall import steps_after, to_wall_frame
 from clepsydra.timegrid import to_wall
 
-__all__ = ["LAST_RESORT", "Candidate", "Learnt", "candidates", "finalize", "fit", "forecast"]
+__all__ = [
+    "LAST_RESORT",
+    "Candidate",
+    "Learnt",
+    "candidates",
+    "check_attributes",
+    "finalize",
+    "fit",
+    "forecast",
+]
 
 LAST_RESORT = "last season"
 TIMEOUT = 60.0
@@ -280,6 +290,7 @@ def _predict(
         if model.scope == "series" and isinstance(state, Mapping):
             its_state = {uid: state[uid] for uid in ids if uid in state}
         return (
+            model,
             its_state,
             shown.only(ids),
             rows_of(ahead, ids)[columns],
@@ -287,7 +298,7 @@ def _predict(
         )
 
     found = isolation.run(
-        model.predict,
+        _checked_predict,
         arguments,
         able,
         reasons,
@@ -297,6 +308,45 @@ def _predict(
         candidate.name,
     )
     return pd.concat([nothing, *(part for part in found if len(part))], ignore_index=True)
+
+
+def _checked_predict(
+    model: Model, state: Any, history: History, future: pd.DataFrame, horizon: int
+) -> pd.DataFrame:
+    """What the model returns, if it is what `Model.predict` says.
+
+    Raises:
+        ValueError: a column is missing, or a step was not asked for or is there twice.
+    """
+    found = model.predict(state, history, future, horizon)
+    keys = ["unique_id", "ds"]
+    wanted = [*keys, "y_hat", *(quantile_columns() if model.own_quantiles else [])]
+    if missing := [name for name in wanted if name not in found]:
+        raise ValueError(f"predict returned no column {missing}, but {list(found)}")
+    steps = pd.MultiIndex.from_frame(found[keys])
+    for wrong, what in (
+        (~steps.isin(pd.MultiIndex.from_frame(future[keys])), "that was not asked for"),
+        (steps.duplicated(), "twice"),
+    ):
+        if wrong.any():
+            unique_id, ds = steps[wrong][0]
+            raise ValueError(f"predict returned a step {what}: {unique_id} at {ds}")
+    return found
+
+
+def check_attributes(models: list[Candidate], static: pd.DataFrame) -> None:
+    """Refuse models that are asked to use attributes which the series do not have.
+
+    Raises:
+        ConfigError: names the model, the attributes and those there are.
+    """
+    for candidate in models:
+        unknown = [name for name in candidate.model.attributes if name not in static]
+        if unknown:
+            raise ConfigError(
+                f"model '{candidate.name}': the series have no attribute {unknown}; they have "
+                f"{list(static)[1:]}"
+            )
 
 
 def _replaced(rows: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import inspect
+import itertools
 import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -104,6 +107,8 @@ class MlforecastModel(Model):
         encoding: Literal["ordinal", "onehot"] = "ordinal",
         quantiles: bool = False,
     ):
+        if isinstance(static_columns, str):
+            raise ValueError(f"'static_columns' is a list: [{static_columns}]")
         if strategy not in {"direct", "recursive"}:
             raise ValueError(f"'strategy' is {strategy!r}: 'direct' or 'recursive'")
         if strategy == "recursive" and (blocks != 1 or quantiles):
@@ -121,6 +126,7 @@ class MlforecastModel(Model):
         self._transforms = list(target_transforms)
         self._balance = balance
         self._static, self._encoding = list(static_columns), encoding
+        self.attributes = tuple(static_columns)
         uses: dict[Use, Any] = {
             "known": known_columns,
             "past_only": past_only_columns,
@@ -214,8 +220,6 @@ class MlforecastModel(Model):
         )
 
     def _encoder(self, static: pd.DataFrame) -> TransformerMixin:
-        if missing := [name for name in self._static if name not in static]:
-            raise ValueError(f"'static_columns' names {missing}; there are {list(static)[1:]}")
         if self._encoding == "onehot":
             encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
         else:
@@ -234,9 +238,24 @@ class MlforecastModel(Model):
 
 
 def _regressor(path: str, params: dict[str, Any]) -> RegressorMixin:
-    module, _, cls = path.rpartition(".")
-    defaults = _LIGHTGBM if module.split(".")[0] == "lightgbm" else {}
-    return getattr(importlib.import_module(module), cls)(**{**defaults, **params})
+    module, _, name = path.rpartition(".")
+    cls = getattr(importlib.import_module(module), name)
+    if module.split(".")[0] != "lightgbm":
+        return cls(**params)
+    _check_lightgbm(cls, params)
+    return cls(**{**_LIGHTGBM, **params})
+
+
+def _check_lightgbm(cls: type, params: dict[str, Any]) -> None:
+    """LightGBM itself takes any name, and at most says that it does not know it."""
+    from lightgbm.basic import _ConfigAliases
+
+    aliases = _ConfigAliases._get_all_param_aliases()
+    names = {*inspect.signature(cls).parameters, *aliases, *itertools.chain(*aliases.values())}
+    if unknown := sorted(set(params) - names):
+        near = difflib.get_close_matches(unknown[0], names, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise ValueError(f"LightGBM has no parameter '{unknown[0]}'{hint}")
 
 
 def _of_quantile(regressor: RegressorMixin, level: float) -> RegressorMixin:

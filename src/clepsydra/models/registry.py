@@ -131,6 +131,7 @@ def _build(name: str, spec: ModelSpec, task: TaskConfig, lead: int) -> Model:
         raise ConfigError(
             f"model '{name}': 'intervals: own', but it has none; take the line out, and they are "
             f"made from the errors of the backtest"
+            + ("; or give it 'quantiles: true'" if spec.engine == "mlforecast" else "")
         )
     return model
 

@@ -52,7 +52,7 @@ class StatsforecastModel(Model):
     Raises:
         AttributeError: no such class.
         TypeError: an argument that the class does not take.
-        ValueError: known columns asked of a class that takes none.
+        ValueError: no class is named, or known columns are asked of one that takes none.
 
     Examples:
         >>> from clepsydra.config import TaskConfig
@@ -68,11 +68,13 @@ class StatsforecastModel(Model):
         self,
         task: TaskConfig,
         lead: int,
-        model: str,
+        model: str = "",
         trend_forecaster: str | None = None,
         known_columns: bool = False,
         **options: Any,
     ):
+        if not model:
+            raise ValueError("name a 'model', a class of statsforecast.models such as AutoETS")
         cls = _class(model)
         takes_season = "season_length" in inspect.signature(cls).parameters
         if takes_season:

@@ -49,12 +49,12 @@ class VarModel(Model):
         difference_season: bool = True,
     ):
         self._lags, self._group_by = lags, group_by
+        self.attributes = (group_by,) if group_by else ()
         self._season = task.season_length if difference_season else 0
         self.min_history = 2 * self._season + lags + 2
 
     def fit(self, history: History) -> None:
         """Nothing is kept: least squares are quick, and a group may have changed by then."""
-        self._groups(history)
 
     def predict(
         self, state: None, history: History, future: pd.DataFrame, horizon: int
@@ -98,10 +98,6 @@ class VarModel(Model):
     def _groups(self, history: History) -> list[pd.Index]:
         if self._group_by is None:
             return [history.ids]
-        if self._group_by not in history.static:
-            raise ValueError(
-                f"'group_by' is {self._group_by!r}; there are {list(history.static)[1:]}"
-            )
         groups = history.static.groupby(self._group_by, sort=True)["unique_id"]
         return [pd.Index(sorted(ids)) for _, ids in groups]
 

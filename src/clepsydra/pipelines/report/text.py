@@ -23,11 +23,11 @@ def describe_run(found: dict[str, Any]) -> list[str]:
             f"{found['first_step']} to {found['last_step']} UTC",
         ),
         labelled("champions", champions),
-        labelled("accuracy", _accuracy(verdict)),
+        labelled("accuracy", _accuracy(verdict) + _whose(found["promotion"])),
         *_absolute_error(verdict),
         labelled(
             "",
-            f"on {verdict['report_windows']} windows from {verdict['first_report_target']}, "
+            f"on {_windows(verdict['report_windows'])} from {verdict['first_report_target']}, "
             f"after all that chose them was known",
         ),
     ]
@@ -100,6 +100,10 @@ def _accuracy(verdict: dict[str, Any]) -> str:
     )
 
 
+def _whose(promotion: dict[str, Any]) -> str:
+    return "" if promotion["promoted"] else ", of champions that were refused"
+
+
 def _absolute_error(verdict: dict[str, Any]) -> list[str]:
     """In units of the data, beside a MASE: series that hardly change have very large MASEs."""
     champion, reference = verdict["champion_mae"], verdict["reference_mae"]
@@ -108,6 +112,10 @@ def _absolute_error(verdict: dict[str, Any]) -> list[str]:
     change = champion / reference - 1
     text = f"MAE {champion:.3f}, {reference:.3f}: {abs(change):.1%} "
     return [labelled("", text + ("lower" if change <= 0 else "HIGHER"))]
+
+
+def _windows(number: int) -> str:
+    return f"{number} window{'s' if number != 1 else ''}"
 
 
 def _leaks(verdicts: dict[str, list[str]]) -> list[str]:
