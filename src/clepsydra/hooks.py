@@ -71,13 +71,19 @@ class LineHooks:
             self._thread_limit = threadpool_limits(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
     @hook_impl
+    def after_node_run(self, node: Node) -> None:
+        if not node.outputs:
+            self._write_event(node)
+
+    @hook_impl
     def after_dataset_saved(self, node: Node) -> None:
         self._saved[node.name] = self._saved.get(node.name, 0) + 1
-        path = os.environ.get(EVENTS_VARIABLE)
-        if self._saved[node.name] < len(node.outputs) or not path:
-            return
-        start = self._starts.pop(node.name, None)
-        if start is None:
+        if self._saved[node.name] == len(node.outputs):
+            self._write_event(node)
+
+    def _write_event(self, node: Node) -> None:
+        path, start = os.environ.get(EVENTS_VARIABLE), self._starts.pop(node.name, None)
+        if not path or start is None:
             return
         event = {"node": node.name, "pid": os.getpid(), "start": start, "end": usage()}
         with Path(path).open("a", encoding="utf-8") as file:

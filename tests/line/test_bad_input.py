@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,7 +65,10 @@ def shops(tmp_path: Path, make_line: Callable[..., Line]) -> Callable[..., Line]
 
 def refused(line: Line, *options: str) -> str:
     """Run the first stages, which must fail with a message and no traceback; return the message."""
-    done = line.run("--pipelines=collect,clean,split", *options, check=False)
+    return message_of(line.run("--pipelines=collect,clean,split", *options, check=False))
+
+
+def message_of(done: subprocess.CompletedProcess[str]) -> str:
     assert done.returncode == 1, done.stdout[-2000:]
     message = done.stderr[done.stderr.rindex("Error: ") :]
     assert "Traceback" not in done.stderr
@@ -111,6 +115,14 @@ def test_unknown_key_is_named(shops):
 )
 def test_misspelt_or_wrong_parameters(shops, options, changes, said):
     assert said in refused(shops(daily_rows(), **changes), *options)
+
+
+def test_a_model_that_cannot_be_built_stops_the_run_before_the_data_are_cleaned(shops):
+    models = {**MODELS, "trees": {"engine": "mlforecast", "options": {"estimator": "sklearn.Such"}}}
+    line = shops(daily_rows(), models=models)
+    done = line.run("--runner=SequentialRunner", check=False)
+    assert "model 'trees' (engine 'mlforecast')" in message_of(done)
+    assert not (line.data / "03_primary/panel.parquet").exists()
 
 
 def test_unknown_environment_and_broken_yaml(shops):

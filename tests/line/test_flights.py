@@ -95,6 +95,7 @@ def test_memory_and_time_of_every_node_are_kept(main_job):
     profile = main_job.read("08_reporting/run_profile.parquet")
     assert profile["peak_mb"].max() <= 2048
     assert profile["node"].is_unique
+    assert {"train.check_models", "evaluate.refuse_leaks"} < set(profile["node"])
     assert set(profile["stage"]) == {
         *("collect", "clean", "explore", "split", "train", "evaluate"),
         *("deploy", "forecast", "monitor", "report"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +15,9 @@ from threadpoolctl import threadpool_limits
 from toys import Toy, daily_windows, knowledge_of, run, small_panel
 
 from clepsydra.config import CleaningConfig, SourcesConfig, WindowsConfig
+from clepsydra.errors import ConfigError
 from clepsydra.models.backtest import backtest
-from clepsydra.models.forecasting import candidates
+from clepsydra.models.forecasting import Candidate, candidates
 from clepsydra.models.knowledge import Knowledge
 from clepsydra.models.registry import global_models, local_models
 from clepsydra.pipelines.clean.regular import regularize
@@ -176,6 +178,18 @@ def test_a_sliding_history_begins_so_much_before_each_cutoff() -> None:
         assert rows["ds"].min() == pd.Timestamp(day) - pd.Timedelta("47h")
         assert rows["ds"].max() == pd.Timestamp(day)
     assert set(knowledge.at(pd.Timestamp(day)).history(5).described["steps"]) == {5}
+
+
+def test_a_model_that_a_sliding_history_is_too_short_for_is_refused() -> None:
+    panel, one = small_panel(), Toy()
+    one.min_history = 49
+    candidate = Candidate("naive", one, None, False, None)
+    says = "model 'naive' needs 49 steps, and 'windows.history' shows it 48"
+    for history, refused in (("2D", True), (48, True), (49, False), (None, False)):
+        sliding = WindowsConfig(calibrate=0, select=1, report=1, history=history)
+        knowledge = replace(knowledge_of(panel, make_task()), sliding=sliding)
+        with pytest.raises(ConfigError, match=says) if refused else nullcontext():
+            backtest([candidate], knowledge, daily_windows(1), refit_every=1)
 
 
 def test_a_model_is_shown_no_column_that_it_does_not_declare() -> None:

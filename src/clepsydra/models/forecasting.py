@@ -14,7 +14,7 @@ from clepsydra.cost import Cost, measured
 from clepsydra.errors import ConfigError
 from clepsydra.models.base import History, Model, quantile_columns, rows_of
 from clepsydra.models.isolation import Isolation
-from clepsydra.models.knowledge import Origin
+from clepsydra.models.knowledge import Knowledge, Origin
 from clepsydra.models.registry import build_models, fallback_chain
 from clepsydra.models.screening import implausible, screen
 from clepsydra.models.wall import steps_after, to_wall_frame
@@ -25,7 +25,7 @@ __all__ = [
     "Candidate",
     "Learnt",
     "candidates",
-    "check_attributes",
+    "check_candidates",
     "finalize",
     "fit",
     "forecast",
@@ -334,18 +334,25 @@ def _checked_predict(
     return found
 
 
-def check_attributes(models: list[Candidate], static: pd.DataFrame) -> None:
-    """Refuse models that are asked to use attributes which the series do not have.
+def check_candidates(models: list[Candidate], knowledge: Knowledge) -> None:
+    """Refuse models that could forecast no series, for a reason that lies in the configuration.
 
     Raises:
-        ConfigError: names the model, the attributes and those there are.
+        ConfigError: a model is asked to use attributes that the series do not have, or needs more
+            steps than a sliding window holds.
     """
+    static, held = knowledge.static, knowledge.longest_history
     for candidate in models:
-        unknown = [name for name in candidate.model.attributes if name not in static]
-        if unknown:
+        name, model = candidate.name, candidate.model
+        if unknown := [attribute for attribute in model.attributes if attribute not in static]:
             raise ConfigError(
-                f"model '{candidate.name}': the series have no attribute {unknown}; they have "
+                f"model '{name}': the series have no attribute {unknown}; they have "
                 f"{list(static)[1:]}"
+            )
+        if held is not None and held < model.min_history:
+            raise ConfigError(
+                f"model '{name}' needs {model.min_history} steps, and 'windows.history' shows it "
+                f"{held}: lengthen it, or take the model out"
             )
 
 

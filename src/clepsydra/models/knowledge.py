@@ -14,6 +14,7 @@ from clepsydra.models.base import History
 from clepsydra.models.vintages import as_known
 from clepsydra.models.wall import to_wall_frame
 from clepsydra.origins import first_known, first_unknown
+from clepsydra.timegrid import grid
 
 __all__ = ["Knowledge", "Origin", "without_hindsight"]
 
@@ -97,6 +98,15 @@ class Knowledge:
     def at(self, cutoff: pd.Timestamp) -> Origin:
         """What was known when `cutoff` (naive UTC) was the last step."""
         return Origin(self, cutoff)
+
+    @property
+    def longest_history(self) -> int | None:
+        """Steps that a sliding window shows of a series that is long enough; None if all."""
+        last = self.panel["ds"].max()
+        first = first_known(last, self.task, self.sliding) if self.sliding else None
+        if first is None:
+            return None
+        return len(grid(first, first_unknown(last, self.task), self.task.freq, self.task.timezone))
 
     @cached_property
     def past(self) -> pd.DataFrame:

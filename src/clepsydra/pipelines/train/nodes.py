@@ -11,12 +11,29 @@ from clepsydra.models.backtest import backtest
 from clepsydra.models.combining import assemble
 from clepsydra.models.forecasting import candidates
 from clepsydra.models.knowledge import Knowledge
-from clepsydra.models.registry import combinations, local_models
+from clepsydra.models.registry import combinations, global_models, local_models
 from clepsydra.models.wall import lead_steps
+from clepsydra.timegrid import add_span, grid
 
-__all__ = ["assemble_backtests", "backtest_models", "total_costs"]
+__all__ = ["assemble_backtests", "backtest_models", "check_models", "total_costs"]
+
+_ANY_STEP = pd.Timestamp("2001-01-01")
 
 Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]
+
+
+def check_models(task: TaskConfig, models: ModelsConfig) -> None:
+    """Build every model, before hours are spent on what others need.
+
+    Raises:
+        ConfigError: see `models.forecasting.candidates`.
+    """
+    if isinstance(task.horizon, int):
+        steps = task.horizon
+    else:
+        end = add_span(_ANY_STEP, task.horizon, task.freq, task.timezone)
+        steps = len(grid(_ANY_STEP, end, task.freq, task.timezone))
+    candidates([*local_models(models), *global_models(models)], models, task, max(steps, 1))
 
 
 def backtest_models(

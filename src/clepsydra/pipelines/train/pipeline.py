@@ -1,7 +1,12 @@
 from kedro.pipeline import Node, Pipeline
 
 from clepsydra.binding import bind
-from clepsydra.pipelines.train.nodes import assemble_backtests, backtest_models, total_costs
+from clepsydra.pipelines.train.nodes import (
+    assemble_backtests,
+    backtest_models,
+    check_models,
+    total_costs,
+)
 from clepsydra.sharding import gather, per_shard, sharded
 
 _BACKTEST_INPUTS = [
@@ -74,5 +79,8 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
         outputs="costs",
         name="total_costs",
     )
+    check = Node(
+        check_models, inputs=["params:task", "params:models"], outputs=None, name="check_models"
+    )
     shared = {"windows", *(f"{name}.points" for name in global_models)}
-    return Pipeline([*across, *per_shard(shard, n_shards, shared).nodes, *tables, costs])
+    return Pipeline([check, *across, *per_shard(shard, n_shards, shared).nodes, *tables, costs])
