@@ -54,7 +54,7 @@ test: .venv/.dev ## run the tests that need nothing but Python
 test-deep: .venv/.deep ## run the tests of the deep learning engines
 	$(BIN)/pytest -m deep tests/models
 
-test-e2e: .venv/.dev ## run the tests that start servers, and those on other data sets
+test-e2e: .venv/.dev ## run the tests on whole data sets, and those that start servers
 	$(BIN)/pytest -m e2e tests/e2e
 
 lint: .venv/.dev ## format, lint, types, import layers

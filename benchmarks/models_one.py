@@ -20,7 +20,13 @@ import pandas as pd
 import yaml
 from kedro.config import OmegaConfigLoader
 
-from clepsydra.config import ModelsConfig, SourcesConfig, TaskConfig, WindowsConfig
+from clepsydra.config import (
+    CleaningConfig,
+    ModelsConfig,
+    SourcesConfig,
+    TaskConfig,
+    WindowsConfig,
+)
 from clepsydra.models.backtest import BacktestResult, backtest
 from clepsydra.models.forecasting import Candidate, candidates
 from clepsydra.models.knowledge import Knowledge
@@ -73,7 +79,8 @@ def load(data: str, environment: str, folder: Path) -> Data:
         }.items()
     }
     panel = read["panel"].astype({"unique_id": object}).sort_values(["unique_id", "ds"])
-    knowledge = Knowledge.of(panel, read["future"], read["series"], sources, task, config)
+    cleaning = CleaningConfig.model_validate(parameters.get("cleaning") or {})
+    knowledge = Knowledge.of(panel, read["future"], read["series"], sources, task, config, cleaning)
     grouped = knowledge.static.assign(group=_groups(knowledge.static, data))
     knowledge = replace(knowledge, static=grouped)
     if data == "m4_hourly":
@@ -133,13 +140,10 @@ def specification(name: str, task: TaskConfig, budget: float) -> ModelsConfig:
 def run(candidate: Candidate, data: Data, ids: list[str]) -> tuple[BacktestResult, float]:
     """Backtest some series; what came of it, and the seconds."""
     panel, future = data.knowledge.panel, data.knowledge.future
-    part = Knowledge(
-        panel[panel["unique_id"].isin(ids)],
-        future[future["unique_id"].isin(ids)],
-        data.knowledge.static,
-        data.knowledge.known,
-        data.knowledge.past_only,
-        data.task,
+    part = replace(
+        data.knowledge,
+        panel=panel[panel["unique_id"].isin(ids)],
+        future=future[future["unique_id"].isin(ids)],
     )
     started = time.perf_counter()
     result = backtest([candidate], part, data.windows, refit_every=WINDOWS, final_fit=False)

@@ -46,7 +46,7 @@ def run_all(real: dict[str, Any], panel: pd.DataFrame) -> pd.DataFrame:
     """The backtests of every model, by the nodes of the train stage."""
     models, task = project_models(), real["task"]
     tables = (real["future"], real["series"], real["windows"])
-    common = (*tables, real["sources"], task, models, real["config"])
+    common = (*tables, real["sources"], task, models, real["config"], CleaningConfig())
     with threadpool_limits(1):  # more threads only wait for each other on so little data
         local, *_ = backtest_models(panel, *common)
         others = [backtest_models(panel, *common, name=name)[0] for name in global_models(models)]
@@ -125,7 +125,7 @@ def test_a_forecast_made_in_a_gap_knows_nothing_of_its_far_end() -> None:
 def test_past_only_columns_are_told_from_known_ones_by_the_sources(real: dict[str, Any]) -> None:
     sources = real["sources"]
     tables = (real["panel"], real["future"], real["series"])
-    knowledge = Knowledge.of(*tables, sources, real["task"], real["config"])
+    knowledge = Knowledge.of(*tables, sources, real["task"], real["config"], CleaningConfig())
     assert set(knowledge.past_only) == set(PAST_ONLY)
     assert set(knowledge.known) == {"hour", "dayofweek", "holiday_distance"}
     assert not {"is_imputed", "is_outlier", *PAST_ONLY} & set(knowledge.known)
@@ -135,7 +135,7 @@ def test_past_only_columns_are_told_from_known_ones_by_the_sources(real: dict[st
     known = SourcesConfig.model_validate(description)
     future = real["future"].assign(**dict.fromkeys(PAST_ONLY, 0.0))
     knowledge = Knowledge.of(
-        real["panel"], future, real["series"], known, real["task"], real["config"]
+        real["panel"], future, real["series"], known, real["task"], real["config"], CleaningConfig()
     )
     assert knowledge.past_only == ()
     assert set(PAST_ONLY) < set(knowledge.known)
@@ -145,7 +145,9 @@ def test_attributes_are_those_of_the_series_and_not_what_is_counted_over_all_tim
     real: dict[str, Any],
 ) -> None:
     tables = (real["panel"], real["future"], real["series"])
-    static = Knowledge.of(*tables, real["sources"], real["task"], real["config"]).static
+    static = Knowledge.of(
+        *tables, real["sources"], real["task"], real["config"], CleaningConfig()
+    ).static
     assert sorted(static["unique_id"]) == sorted(IDS)
     assert {"origin", "carrier"} < set(static.columns)
     assert not {"n_observations", "first_ds", "last_ds", "flags", "shard"} & set(static.columns)

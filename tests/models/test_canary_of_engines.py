@@ -10,7 +10,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 from tiny_chronos import KINDS, save_tiny
 
-from clepsydra.config import ModelsConfig, WindowsConfig
+from clepsydra.config import CleaningConfig, ModelsConfig, WindowsConfig
 from clepsydra.models.canary import find_leaks
 from clepsydra.models.forecasting import candidates
 from clepsydra.models.knowledge import Knowledge
@@ -100,7 +100,7 @@ def send(real: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
     table = find_leaks(
         candidates(["mine"], models, real["task"], lead_steps(real["future"], real["task"])),
         {},
-        Knowledge.of(*tables, real["sources"], real["task"], WINDOWS),
+        Knowledge.of(*tables, real["sources"], real["task"], WINDOWS, CleaningConfig()),
         windows,
         0,
         WINDOWS.refit_every,

@@ -39,8 +39,9 @@ class OutlierConfig(Strict):
     )
     replace: bool = Field(
         False,
-        description="true: the value is replaced as if it were missing, and counts as imputed; "
-        "false: it is only flagged",
+        description="true: the value is replaced as if it were missing, counts as imputed, and is "
+        "not scored; at an earlier cutoff models are shown what stood out then, which takes as "
+        "long again for every window; false: it is only flagged",
     )
 
     @model_validator(mode="before")
@@ -108,3 +109,8 @@ class CleaningConfig(Strict):
                 "'long_gaps: cut' as well, or leave 'gap_limit' out"
             )
         return self
+
+    @property
+    def replaces_outliers(self) -> bool:
+        """Whether values that stand out are replaced, and not only flagged."""
+        return self.outliers is not None and self.outliers.replace

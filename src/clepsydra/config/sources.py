@@ -24,7 +24,7 @@ _OWN_COLUMNS = {
     "target": {
         *("shard", "freq", "season_lengths", "first_ds", "last_ds", "n_observations", "flags")
     },
-    "covariate": {"unique_id", "join_key", "ds", "y", "is_imputed", "is_outlier"},
+    "covariate": {"unique_id", "join_key", "ds", "y", "is_imputed", "is_outlier", "y_observed"},
     "attributes": {"unique_id", "join_key"},
 }
 

@@ -109,7 +109,8 @@ def alter(knowledge: Knowledge, known: pd.Timestamp) -> Knowledge:
     knowledge = _with_other_vintages(knowledge, at)
     panel = knowledge.panel.copy()
     after = (panel["ds"] > known).to_numpy()
-    for column in ("y", *knowledge.past_only):
+    observed = ("y_observed",) if knowledge.outliers else ()
+    for column in ("y", *observed, *knowledge.past_only):
         values = panel[column].to_numpy(dtype=float, copy=True)
         random = np.random.default_rng(zlib.crc32(column.encode()))
         shuffled = random.permutation(values[after])

@@ -9,11 +9,18 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from clepsydra.config import SourcesConfig, TaskConfig, WindowsConfig
+from clepsydra.config import (
+    CleaningConfig,
+    OutlierConfig,
+    SourcesConfig,
+    TaskConfig,
+    WindowsConfig,
+)
 from clepsydra.models.base import History
 from clepsydra.models.vintages import as_known
 from clepsydra.models.wall import to_wall_frame
 from clepsydra.origins import first_known, first_unknown
+from clepsydra.repair.outliers import flag_outliers
 from clepsydra.timegrid import grid
 
 __all__ = ["Knowledge", "Origin", "without_hindsight"]
@@ -34,6 +41,8 @@ class Knowledge:
         task: grid, season and clock.
         sliding: says how much before a cutoff models learn from; all of it if not given.
         vintages: what was known of the known columns before, see `models.vintages.as_known`.
+        outliers: how those are found that models are not shown; the panel then has `is_outlier` and
+            `y_observed`. None if they are shown all that was observed.
     """
 
     panel: pd.DataFrame
@@ -44,6 +53,7 @@ class Knowledge:
     task: TaskConfig
     sliding: WindowsConfig | None = None
     vintages: pd.DataFrame = field(default_factory=pd.DataFrame)
+    outliers: OutlierConfig | None = None
 
     @classmethod
     def of(
@@ -54,6 +64,7 @@ class Knowledge:
         sources: SourcesConfig,
         task: TaskConfig,
         windows: WindowsConfig,
+        cleaning: CleaningConfig,
         vintages: Iterable[pd.DataFrame] = (),
     ) -> Knowledge:
         """From the line's tables; what of them was known when is as `sources` says.
@@ -65,6 +76,7 @@ class Knowledge:
             sources: which columns are past-only, and which are attributes.
             task: grid, season and clock.
             windows: `history` says how much before a cutoff models learn from.
+            cleaning: whether models are shown outliers.
             vintages: of the shards, with these series or more.
         """
         past_only = [
@@ -93,6 +105,7 @@ class Knowledge:
             task,
             windows,
             _of_series(vintages, ids),
+            cleaning.outliers if cleaning.replaces_outliers else None,
         )
 
     def at(self, cutoff: pd.Timestamp) -> Origin:
@@ -110,9 +123,20 @@ class Knowledge:
 
     @cached_property
     def past(self) -> pd.DataFrame:
-        """Every step of the panel, without hindsight."""
+        """Every step of the panel, without hindsight but for outliers, which are as observed."""
         columns = ["unique_id", "ds", "y", *self.known, *self.past_only]
-        rows = without_hindsight(self.panel)[columns]
+        if self.outliers is None:
+            rows = without_hindsight(self.panel)
+        else:
+            panel = self.panel
+            y = (
+                panel["y"]
+                .where(~panel["is_imputed"])
+                .where(~panel["is_outlier"], panel["y_observed"])
+            )
+            rows = panel.assign(y=y)
+            columns.append("y_observed")
+        rows = rows[columns]
         return rows.sort_values(["unique_id", "ds"], ignore_index=True)
 
     @cached_property
@@ -138,8 +162,7 @@ class Origin:
     def history(self, longest: int | None = None) -> History:
         """The last `longest` steps of every series up to and including the cutoff; or all."""
         if longest not in self._histories:
-            past = self._knowledge.past
-            past = past[past["ds"] <= self.cutoff]
+            past = self._past
             sliding = self._knowledge.sliding
             first = first_known(self.cutoff, self.task, sliding) if sliding else None
             if first is not None:
@@ -156,6 +179,14 @@ class Origin:
             )
         return self._histories[longest]
 
+    @cached_property
+    def _past(self) -> pd.DataFrame:
+        knowledge = self._knowledge
+        past = knowledge.past[knowledge.past["ds"] <= self.cutoff]
+        if knowledge.outliers is None:
+            return past
+        return _without_outliers(past, knowledge.outliers, self.task.season_length)
+
     def ahead(self, end: pd.Timestamp | None = None) -> pd.DataFrame:
         """Steps after the cutoff, before `end`: `unique_id`, `ds` (naive UTC), known columns."""
         steps = self._knowledge.steps
@@ -168,6 +199,27 @@ def _of_series(vintages: Iterable[pd.DataFrame], ids: np.ndarray) -> pd.DataFram
     found = [table[table["unique_id"].isin(ids)] for table in vintages]
     filled = [table for table in found if len(table)]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
+
+
+def _without_outliers(past: pd.DataFrame, config: OutlierConfig, season: int) -> pd.DataFrame:
+    """What was known, and no more, without what stands out from it; also without its gaps.
+
+    Args:
+        past: `unique_id`, `ds` in this order, `y` with NaN in gaps, `y_observed`, other columns.
+        config: what an outlier is.
+        season: steps.
+
+    Returns:
+        The same rows without `y_observed`; a value that is missing or an outlier is the last one
+        before it, or, where none is, the first one after it.
+    """
+    ids = past["unique_id"].to_numpy()
+    starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]]) if len(ids) else np.array([], int)
+    flags = flag_outliers(past["y_observed"].to_numpy(), starts, config, season)
+    series = past["unique_id"]
+    known = past["y"].where(~flags).groupby(series, sort=False).ffill()
+    filled = known.groupby(series, sort=False).bfill()
+    return past.drop(columns="y_observed").assign(y=filled)
 
 
 def without_hindsight(panel: pd.DataFrame) -> pd.DataFrame:

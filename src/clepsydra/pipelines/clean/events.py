@@ -9,8 +9,8 @@ import pandas as pd
 import polars as pl
 
 from clepsydra.config import CleaningConfig, SourcesConfig, TaskConfig
-from clepsydra.pipelines.clean.gaps import find_gaps
 from clepsydra.pipelines.clean.regular import Regular
+from clepsydra.repair.gaps import find_gaps
 from clepsydra.timegrid import add_span, to_wall
 
 __all__ = ["EVENT_SCHEMA", "clock_changes", "series_events"]
@@ -52,7 +52,7 @@ def series_events(
     gaps = gaps.with_columns(kind=pl.lit("gap"), note=pl.concat_str(note, pl.lit(f"filled: {how}")))
     at = np.flatnonzero(regular.is_outlier)
     number = regular.series[at]
-    fate = "replaced by" if cleaning.outliers and cleaning.outliers.replace else "kept as"
+    fate = "replaced by" if cleaning.replaces_outliers else "kept as"
     outliers = _table(
         name, ids[number], steps[places[at]], after[places[at]], np.ones(len(at), int)
     ).with_columns(

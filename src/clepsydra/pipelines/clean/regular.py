@@ -11,8 +11,8 @@ import pandas as pd
 import polars as pl
 
 from clepsydra.config import CleaningConfig, SourceConfig, TaskConfig
-from clepsydra.pipelines.clean.gaps import fill_gaps, series_ends, start_after_long_gaps
-from clepsydra.pipelines.clean.outliers import flag_outliers
+from clepsydra.repair.gaps import fill_gaps, series_ends, start_after_long_gaps
+from clepsydra.repair.outliers import flag_outliers
 from clepsydra.row_columns import DAY
 from clepsydra.series_ids import UNIQUE_ID
 from clepsydra.timegrid import grid, shorter_than_a_day, snap, to_wall
@@ -159,8 +159,8 @@ def regularize(
     observed_y = y
     if cleaning.outliers is not None:
         outlier = flag_outliers(y, starts, cleaning.outliers, task.season_length)
-        if cleaning.outliers.replace:
-            y = np.where(outlier, np.nan, y)
+    if cleaning.replaces_outliers:
+        y = np.where(outlier, np.nan, y)
     made = np.isnan(y)
     if task.fill == "zero":
         after = steps >= (known_until if known_until is not None else end)

@@ -9,10 +9,10 @@ import pandas as pd
 import polars as pl
 
 from clepsydra.config import CleaningConfig, SourceConfig, SourcesConfig, TaskConfig
-from clepsydra.pipelines.clean.gaps import find_gaps
 from clepsydra.pipelines.clean.ledger import ACCOUNT_SCHEMA
 from clepsydra.pipelines.clean.parsing import Parsed
 from clepsydra.pipelines.clean.regular import Regular
+from clepsydra.repair.gaps import find_gaps
 from clepsydra.series_ids import UNIQUE_ID
 from clepsydra.sharding import shard_of
 from clepsydra.timegrid import add_span, period_start

@@ -70,8 +70,9 @@ def clean_shard(
         number: which shard this is.
 
     Returns:
-        panel: `unique_id`, `ds` (naive UTC), `y`, `is_imputed`, `is_outlier`, then exogenous
-            columns; batch after batch, within each in order of series and time.
+        panel: `unique_id`, `ds` (naive UTC), `y`, `is_imputed`, `is_outlier`, if outliers are
+            replaced `y_observed` (NaN where there was no row), then exogenous columns; batch after
+            batch, within each in order of series and time.
         future: `unique_id`, `ds` of the steps after the panel up to the end of the horizon, and
             the columns known in advance only.
         series: one row a series, see `series_table`.
@@ -208,6 +209,8 @@ class _Context:
             "is_imputed": regular.is_imputed,
             "is_outlier": regular.is_outlier,
         }
+        if self.cleaning.replaces_outliers:
+            table["y_observed"] = regular.observed_y
         covariates = self.sources.of_role("covariate")
         return pa.table(table | self._exogenous(named, regular.steps, series, places, covariates))
 
@@ -275,6 +278,8 @@ class _Context:
             ("is_imputed", pa.bool_()),
             ("is_outlier", pa.bool_()),
         ]
+        if self.cleaning.replaces_outliers:
+            fields.append(("y_observed", pa.float64()))
         for its in self.sources.of_role("covariate").values():
             fields += [(column, pa.float32()) for column in its.renames.values()]
         return pa.schema([*fields, *((column, pa.int16()) for column in self.calendar.columns)])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from clepsydra.config import (
+    CleaningConfig,
     EvaluateConfig,
     ModelsConfig,
     SourcesConfig,
@@ -34,6 +35,7 @@ def send_canary(
     task: TaskConfig,
     models: ModelsConfig,
     windows_config: WindowsConfig,
+    cleaning: CleaningConfig,
     evaluate: EvaluateConfig,
     *shards: Path | pd.DataFrame,
 ) -> pd.DataFrame:
@@ -50,6 +52,7 @@ def send_canary(
         task: what may be known when.
         models: every one, combinations too.
         windows_config: how often models learn anew, and from how much.
+        cleaning: whether models are shown outliers.
         evaluate: how many series.
         shards: the shards' panels, of which only the chosen series are read, and their vintages.
 
@@ -79,7 +82,7 @@ def send_canary(
     return find_leaks(
         candidates(names, models, task, lead_steps(future, task)),
         members,
-        Knowledge.of(panel, its_future, series, sources, task, windows_config, vintages),
+        Knowledge.of(panel, its_future, series, sources, task, windows_config, cleaning, vintages),
         windows.iloc[places],
         places.index(first),
         windows_config.refit_every,

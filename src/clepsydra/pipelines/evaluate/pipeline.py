@@ -49,6 +49,7 @@ def create_pipeline(n_shards: int) -> Pipeline:
                     "params:task",
                     "params:models",
                     "params:windows",
+                    "params:cleaning",
                     "params:evaluate",
                     *sharded("panel@file", n_shards),
                     *sharded("vintages", n_shards),

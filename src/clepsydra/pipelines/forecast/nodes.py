@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from clepsydra.config import ModelsConfig, SourcesConfig, TaskConfig, WindowsConfig
+from clepsydra.config import CleaningConfig, ModelsConfig, SourcesConfig, TaskConfig, WindowsConfig
 from clepsydra.cost import Cost
 from clepsydra.errors import ConfigError, PanelError
 from clepsydra.fingerprint import fingerprint
@@ -33,6 +33,7 @@ def forecast_models(
     task: TaskConfig,
     models: ModelsConfig,
     windows: WindowsConfig,
+    cleaning: CleaningConfig,
     name: str | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Forecast with what champions need: the global model `name`, or all per-series models.
@@ -60,7 +61,7 @@ def forecast_models(
     failures = [pd.DataFrame(columns=["unique_id", "reason", "fallback", "model"], dtype=object)]
     names = [name] if name else local_models(models)
     chosen = [candidate for candidate in names if candidate in needed and candidate in fitted]
-    knowledge = Knowledge.of(panel, future, series, sources, task, windows)
+    knowledge = Knowledge.of(panel, future, series, sources, task, windows, cleaning)
     origin = knowledge.at(panel["ds"].max())
     with Isolation() as isolation:
         for candidate in candidates(chosen, models, task, lead_steps(future, task)):

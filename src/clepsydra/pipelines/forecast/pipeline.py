@@ -4,7 +4,13 @@ from clepsydra.binding import bind
 from clepsydra.pipelines.forecast.nodes import assemble_forecasts, forecast_models
 from clepsydra.sharding import gather, per_shard, sharded
 
-_PARAMETERS = ["params:sources", "params:task", "params:models", "params:windows"]
+_PARAMETERS = [
+    "params:sources",
+    "params:task",
+    "params:models",
+    "params:windows",
+    "params:cleaning",
+]
 
 
 def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from clepsydra.config import ModelsConfig, SourcesConfig, TaskConfig, WindowsConfig
+from clepsydra.config import CleaningConfig, ModelsConfig, SourcesConfig, TaskConfig, WindowsConfig
 from clepsydra.models.backtest import backtest
 from clepsydra.models.combining import assemble
 from clepsydra.models.forecasting import candidates
@@ -45,6 +45,7 @@ def backtest_models(
     task: TaskConfig,
     models: ModelsConfig,
     windows_config: WindowsConfig,
+    cleaning: CleaningConfig,
     *vintages: pd.DataFrame,
     name: str | None = None,
 ) -> Tables:
@@ -58,7 +59,7 @@ def backtest_models(
     names = [name] if name else local_models(models)
     result = backtest(
         candidates(names, models, task, lead_steps(future, task)),
-        Knowledge.of(panel, future, series, sources, task, windows_config, vintages),
+        Knowledge.of(panel, future, series, sources, task, windows_config, cleaning, vintages),
         windows,
         windows_config.refit_every,
     )

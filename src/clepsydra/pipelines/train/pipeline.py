@@ -17,6 +17,7 @@ _BACKTEST_INPUTS = [
     "params:task",
     "params:models",
     "params:windows",
+    "params:cleaning",
 ]
 
 

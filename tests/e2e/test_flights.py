@@ -13,7 +13,7 @@ from kedro.framework.startup import bootstrap_project
 
 from line_runner import PROJECT, Line, build_line
 
-pytestmark = pytest.mark.line
+pytestmark = pytest.mark.e2e
 
 QUICK = {"windows": {"calibrate": 1, "select": 1, "report": 1}}
 NOT_OF_THE_RUN = ["run_id", "published_at"]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from clepsydra.config import OutlierConfig
-from clepsydra.pipelines.clean import outliers
-from clepsydra.pipelines.clean.outliers import flag_outliers, robust_sigma
+from clepsydra.repair import outliers
+from clepsydra.repair.outliers import flag_outliers, robust_sigma
 
 METHODS = ["hampel", "iqr", "stl"]
 ALONE = np.array([0])

@@ -11,7 +11,7 @@ from concatenated import MISSING, join, series_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clepsydra.pipelines.clean.gaps import (
+from clepsydra.repair.gaps import (
     fill_gaps,
     find_gaps,
     series_ends,

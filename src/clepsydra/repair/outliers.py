@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from clepsydra.config.cleaning import HAMPEL_WINDOW, OutlierConfig
-from clepsydra.pipelines.clean.gaps import fill_gaps, series_ends
+from clepsydra.repair.gaps import fill_gaps, series_ends
 
 __all__ = ["flag_outliers", "robust_sigma"]
 

@@ -1,0 +1,1 @@
+"""What regular series lack or have too much of: gaps and outliers."""
