@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from threadpoolctl import threadpool_limits
-from toys import knowledge_of
+from toys import daily_windows, knowledge_of
 
 from clepsydra.config import ModelsConfig, TaskConfig
 from clepsydra.models.backtest import BacktestResult, backtest
@@ -106,15 +106,11 @@ def healthy_series() -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def run(panel: pd.DataFrame, models: ModelsConfig, task: TaskConfig) -> BacktestResult:
-    end = panel["ds"].max() + pd.Timedelta("1h")
-    windows = pd.DataFrame(
-        {
-            "cutoff": [end - pd.Timedelta("25h")],
-            "target_start": [end - pd.Timedelta("24h")],
-            "target_end": [end],
-        }
-    )
+def run(
+    panel: pd.DataFrame, models: ModelsConfig, task: TaskConfig, number: int = 1
+) -> BacktestResult:
+    """The last `number` windows of a day, for which all models learn once."""
+    windows = daily_windows(number, panel["ds"].max() + pd.Timedelta("1h"))
     static = panel[["unique_id"]].drop_duplicates(ignore_index=True)
     static["week"] = static["unique_id"].str.rsplit("-", n=1).str[-1]
     names = [*local_models(models), *global_models(models)]
@@ -122,7 +118,7 @@ def run(panel: pd.DataFrame, models: ModelsConfig, task: TaskConfig) -> Backtest
         candidates(names, models, task, 24),
         knowledge_of(panel, task, static=static),
         windows,
-        refit_every=1,
+        refit_every=number,
         final_fit=False,
     )
 
@@ -133,8 +129,8 @@ def _one_thread() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def case() -> Case:
+def specifications() -> ModelsConfig:
+    """Those of the project, with less to do, and more."""
     specs = project_models().model_dump()
     for spec in specs.values():
         spec["max_history"] = spec["max_history"] and min(spec["max_history"], 504)
@@ -143,8 +139,12 @@ def case() -> Case:
         specs[name]["options"] |= {"lags": [24, 168], "rolling_means": {24: [24]}}
     specs["boosting"]["options"]["params"] |= {"max_iter": 30}
     specs["boosting_difference"]["options"]["params"] |= {"max_iter": 30}
-    models = ModelsConfig.model_validate({**specs, **MORE})
-    healthy = healthy_series()
+    return ModelsConfig.model_validate({**specs, **MORE})
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    models, healthy = specifications(), healthy_series()
     end = healthy["ds"].max()
     frames = [
         pd.DataFrame(
@@ -222,3 +222,23 @@ def test_a_forecast_is_the_model_s_own_where_no_failure_is_counted(case: Case, m
     same = (rows == naive).groupby("unique_id").all()
     failures = case.damaged.failures.query("model == @model")
     assert set(same[same].index) == set(failures["unique_id"])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e15])
+def test_a_series_that_is_damaged_after_a_model_has_learnt_moves_no_other_one(value: float) -> None:
+    """In a second window, for which nothing is learnt anew."""
+    names = ("seasonal_naive", "theta", "sarimax", "boosting", "lightgbm", "var")
+    models = ModelsConfig({name: specifications().root[name] for name in names})
+    healthy = healthy_series()
+    some = healthy["unique_id"].unique()[:8]
+    healthy = healthy[healthy["unique_id"].isin(some)].reset_index(drop=True)
+    damaged, its = healthy.copy(), healthy["unique_id"] == some[3]
+    last_days = healthy["ds"] > healthy["ds"].max() - pd.Timedelta("48h")
+    damaged.loc[its & last_days, "y"] = value
+    expected, found = run(healthy, models, TASK, 2), run(damaged, models, TASK, 2)
+    others = expected.forecasts["unique_id"] != some[3]
+    pd.testing.assert_frame_equal(
+        found.forecasts[others], expected.forecasts[others], check_exact=True
+    )
+    late = found.failures.query("cutoff == cutoff.max()")
+    assert set(late.loc[late["unique_id"] == some[3], "model"]) == set(names)

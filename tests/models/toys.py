@@ -76,7 +76,7 @@ def small_panel() -> pd.DataFrame:
     return pd.concat([*frames, make_series("tiny", "2013-01-08 23:00", range(49))])
 
 
-def daily_windows(number: int, end: str = "2013-01-11") -> pd.DataFrame:
+def daily_windows(number: int, end: str | pd.Timestamp = "2013-01-11") -> pd.DataFrame:
     """Windows of a day, the last of which ends at `end`."""
     starts = pd.date_range(end=pd.Timestamp(end) - pd.Timedelta("1D"), periods=number, freq="D")
     return pd.DataFrame(
