@@ -92,18 +92,15 @@ def _say(text: str) -> None:
 
 
 def main() -> None:
+    every = specifications()
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--budget", type=float, default=10.0, help="seconds a model and data set")
     parser.add_argument("--data", nargs="+", choices=list(DATA), default=list(DATA))
-    parser.add_argument("--models", nargs="+", choices=list(specifications()), metavar="MODEL")
+    parser.add_argument("--models", nargs="+", choices=list(every), metavar="MODEL")
     arguments = parser.parse_args()
-    names = arguments.models or list(specifications())
+    names = arguments.models or list(every)
     has_deep = importlib.util.find_spec("neuralforecast") is not None
-    without = [
-        name
-        for name in names
-        if specifications()[name]["engine"] == "neuralforecast" and not has_deep
-    ]
+    without = [name for name in names if every[name]["engine"] == "neuralforecast" and not has_deep]
     if without:
         _say(f"left out without the extra deep (make dev-deep): {', '.join(without)}")
     names = [REFERENCE, *(name for name in names if name not in {REFERENCE, *without})]

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from kedro.config import OmegaConfigLoader
 
+from _results import PROJECT
 from clepsydra.config import (
     CleaningConfig,
     ModelsConfig,
@@ -34,11 +34,10 @@ from clepsydra.models.metrics import history_scales, score_groups
 from clepsydra.models.wall import lead_steps, to_wall_frame
 from clepsydra.settings import CONFIG_LOADER_ARGS
 from clepsydra.timegrid import add_span
+from models import REFERENCE, specifications
 
-PROJECT = Path(__file__).resolve().parents[1]
 WINDOWS = 4
 PILOT = 6
-REFERENCE = "seasonal_naive"
 M4_SEASON = 24
 
 
@@ -125,7 +124,7 @@ def _of_competition(
 
 def specification(name: str, task: TaskConfig, budget: float) -> ModelsConfig:
     """The model, and the reference that forecasts what it cannot."""
-    models = yaml.safe_load((PROJECT / "benchmarks/models.yml").read_text())
+    models = specifications()
     chosen = {key: models[key] for key in dict.fromkeys([REFERENCE, name])}
     words = {"short": min(task.season_lengths), "budget": budget}
     for spec in chosen.values():

@@ -118,3 +118,22 @@ def test_a_process_that_may_not_start_another_does_the_work_itself(
         assert isolation._pool is None
     assert len(done) == len(IDS) - 1
     assert set(reasons) == {"s0001"}
+
+
+def test_nothing_is_asked_of_no_series() -> None:
+    """All of the second half are tried one by one, and go well: none of it is left."""
+    ids = pd.Index([f"{number:02}" for number in range(24)])
+    asked = []
+
+    def work(part: list[str]) -> list[str]:
+        asked.append(part)
+        if not part or part[0] < "12":
+            raise ValueError("no luck")
+        return part
+
+    reasons: dict[str, str] = {}
+    with Isolation() as isolation:
+        parts = list(isolation.run(work, lambda some: (list(some),), ids, reasons, Cost()))
+    assert [] not in asked
+    assert sorted(uid for part in parts for uid in part) == list(ids[12:])
+    assert list(reasons) == list(ids[:12])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import TimeoutError as WaitedTooLong
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -96,13 +96,7 @@ class Isolation:
             part, ids = ids[:size], ids[size:]
             yield from self._halving(task, part, timeout)
             if task.is_hopeless() and len(ids):
-                probes = ids[:: max(1, len(ids) // _ALIKE)]
-                ids = ids.difference(probes)
-                for probe in probes:
-                    yield from self._halving(task, pd.Index([probe]), timeout)
-                if task.is_hopeless():
-                    reasons |= {str(uid): task.last_reason for uid in ids}
-                    return
+                ids = yield from self._probing(task, ids)
 
     def _halving(
         self, task: _Task[_Result], part: pd.Index, deadline: float | None
@@ -120,17 +114,23 @@ class Isolation:
             for half in (part[:middle], part[middle:]):
                 if task.is_hopeless() and len(half) > _ALIKE:
                     # Of a part that is all there is, some of each half are tried.
-                    probes = half[:: len(half) // _ALIKE]
-                    for probe in probes:
-                        yield from self._halving(task, pd.Index([probe]), task.timeout)
-                    half = half.difference(probes)
-                    if task.is_hopeless():
-                        task.reasons |= {str(uid): task.last_reason for uid in half}
-                        continue
-                yield from self._halving(task, half, task.deadline(len(half)))
+                    half = yield from self._probing(task, half)
+                if len(half):
+                    yield from self._halving(task, half, task.deadline(len(half)))
             return
         task.went_well(spent, len(part))
         yield result
+
+    def _probing(self, task: _Task[_Result], ids: pd.Index) -> Generator[_Result, None, pd.Index]:
+        """Results of a few of the series; returns the others, none if all of the few fail alike."""
+        probes = ids[:: max(1, len(ids) // _ALIKE)]
+        for probe in probes:
+            yield from self._halving(task, pd.Index([probe]), task.timeout)
+        others = ids.difference(probes)
+        if not task.is_hopeless():
+            return others
+        task.reasons |= {str(uid): task.last_reason for uid in others}
+        return others[:0]
 
     def _attempt(
         self, task: _Task[_Result], part: pd.Index, deadline: float | None

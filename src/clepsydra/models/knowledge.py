@@ -20,6 +20,7 @@ from clepsydra.models.base import History
 from clepsydra.models.vintages import as_known
 from clepsydra.models.wall import to_wall_frame
 from clepsydra.origins import first_known, first_unknown
+from clepsydra.repair.gaps import fill_gaps
 from clepsydra.repair.outliers import flag_outliers
 from clepsydra.timegrid import grid
 
@@ -216,9 +217,7 @@ def _without_outliers(past: pd.DataFrame, config: OutlierConfig, season: int) ->
     ids = past["unique_id"].to_numpy()
     starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]]) if len(ids) else np.array([], int)
     flags = flag_outliers(past["y_observed"].to_numpy(), starts, config, season)
-    series = past["unique_id"]
-    known = past["y"].where(~flags).groupby(series, sort=False).ffill()
-    filled = known.groupby(series, sort=False).bfill()
+    filled = fill_gaps(past["y"].mask(flags).to_numpy(), starts, "previous")
     return past.drop(columns="y_observed").assign(y=filled)
 
 
