@@ -14,15 +14,20 @@ import sklearn.ensemble  # noqa: F401  only threads of what is loaded can be lim
 from threadpoolctl import threadpool_limits
 from toys import Toy, daily_windows, knowledge_of, run, small_panel
 
-from clepsydra.config import CleaningConfig, SourcesConfig, WindowsConfig
+from clepsydra.config import CleaningConfig, ModelsConfig, SourcesConfig, WindowsConfig
 from clepsydra.errors import ConfigError
 from clepsydra.models.backtest import backtest
-from clepsydra.models.forecasting import Candidate, candidates
+from clepsydra.models.forecasting import candidates
 from clepsydra.models.knowledge import Knowledge
 from clepsydra.models.registry import global_models, local_models
 from clepsydra.pipelines.clean.regular import regularize
 from clepsydra.pipelines.split.nodes import make_windows
-from clepsydra.pipelines.train.nodes import assemble_backtests, backtest_models, total_costs
+from clepsydra.pipelines.train.nodes import (
+    assemble_backtests,
+    backtest_models,
+    check_models,
+    total_costs,
+)
 from helpers import flights, make_series, make_task, project_models
 
 IDS = ("EWR-UA", "JFK-B6", "LGA-MQ")
@@ -182,16 +187,28 @@ def test_a_sliding_history_begins_so_much_before_each_cutoff() -> None:
     assert set(knowledge.at(pd.Timestamp(day)).history(5).described["steps"]) == {5}
 
 
-def test_a_model_that_a_sliding_history_is_too_short_for_is_refused() -> None:
-    panel, one = small_panel(), Toy()
-    one.min_history = 49
-    candidate = Candidate("naive", one, None, False, None)
-    says = "model 'naive' needs 49 steps, and 'windows.history' shows it 48"
-    for history, refused in (("2D", True), (48, True), (49, False), (None, False)):
-        sliding = WindowsConfig(calibrate=0, select=1, report=1, history=history)
-        knowledge = replace(knowledge_of(panel, make_task()), sliding=sliding)
-        with pytest.raises(ConfigError, match=says) if refused else nullcontext():
-            backtest([candidate], knowledge, daily_windows(1), refit_every=1)
+@pytest.mark.parametrize(
+    ("history", "refused"),
+    [("13D", True), (335, True), ("14D", False), (336, False), (None, False)],
+)
+def test_a_model_that_a_sliding_history_is_too_short_for_is_refused(
+    real: dict[str, Any], history: int | str | None, refused: bool
+) -> None:
+    models = ModelsConfig({"naive": project_models().root["seasonal_naive"]})
+    windows = WindowsConfig(calibrate=0, select=1, report=1, history=history)
+    says = "model 'naive' needs 336 steps, and 'windows.history' shows it 3(12|35)"
+    with pytest.raises(ConfigError, match=says) if refused else nullcontext():
+        check_models(real["sources"], real["task"], models, windows)
+
+
+def test_an_attribute_that_no_series_has_is_found_before_anything_is_learnt(
+    real: dict[str, Any],
+) -> None:
+    spec = {"engine": "var", "options": {"group_by": "colour"}}
+    models = ModelsConfig.model_validate({"together": spec})
+    says = r"model 'together': the series have no attribute \['colour'\]; they have .*'origin'"
+    with pytest.raises(ConfigError, match=says):
+        check_models(real["sources"], real["task"], models, real["config"])
 
 
 def test_a_model_is_shown_no_column_that_it_does_not_declare() -> None:

@@ -57,7 +57,8 @@ def send(model: Model, task: TaskConfig | None = None, hours: int = 0) -> dict[s
     table = find_leaks([candidate], both, what_is_known(task), windows(task, hours), 1, 7)
     found, of_both = table.to_dict("records")
     assert of_both["model"] == "both"
-    assert of_both["moved"] == found["moved"], "a combination sees what its models see"
+    for name in ("verdict", "moved", "fallbacks"):
+        assert of_both[name] == found[name], "a combination sees what its models see"
     return found
 
 

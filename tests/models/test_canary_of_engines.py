@@ -50,6 +50,7 @@ ENGINES: dict[str, dict[str, Any]] = {
     },
     "trees": {
         "engine": "mlforecast",
+        "max_history": 1000,
         "options": {
             **TREES,
             "blocks": 4,
@@ -60,11 +61,13 @@ ENGINES: dict[str, dict[str, Any]] = {
     },
     "quantile_trees": {
         "engine": "mlforecast",
+        "max_history": 1000,
         "options": {**TREES, "quantiles": True},
         "intervals": "own",
     },
     "forest": {
         "engine": "mlforecast",
+        "max_history": 1000,
         "options": {
             "estimator": "sklearn.ensemble.RandomForestRegressor",
             "params": {"n_estimators": 5, "random_state": 0},

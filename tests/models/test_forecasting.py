@@ -76,8 +76,17 @@ def test_a_series_that_fails_gets_the_next_model_s_forecast_and_a_reason(
             lambda found: pd.concat([found, found]),
             "ValueError: predict returned a step twice: [abc] at 2013-01-.*",
         ),
+        (
+            lambda found: found.astype({"y_hat": object}).assign(y_hat="n/a"),
+            "ValueError: could not convert string to float: 'n/a'.*",
+        ),
+        (
+            lambda found: pd.concat([found, found["y_hat"]], axis=1),
+            "ValueError: predict returned a column twice: .*",
+        ),
+        (lambda found: found.assign(ds="tomorrow"), ".*tomorrow.*"),
     ],
-    ids=["no column", "steps not asked for", "twice"],
+    ids=["no column", "steps not asked for", "twice", "text", "a column twice", "no time"],
 )
 def test_a_model_that_returns_what_it_should_not_is_told_so(
     returns: Callable[[pd.DataFrame], pd.DataFrame], reason: str
@@ -87,6 +96,24 @@ def test_a_model_that_returns_what_it_should_not_is_told_so(
     failed = found.failures[found.failures["unique_id"] != "tiny"]
     assert len(failed) == 3 * 2
     assert all(re.fullmatch(reason, text) for text in failed["reason"])
+
+
+def test_text_for_one_series_is_a_reason_for_that_one_and_other_columns_are_no_matter() -> None:
+    def odd(found: pd.DataFrame) -> pd.DataFrame:
+        found = found.astype({"y_hat": object}).assign(wall=1, more="more")
+        found.loc[found["unique_id"] == "b", "y_hat"] = "n/a"
+        return found
+
+    found = run(Toy(returns=odd), small_panel(), daily_windows(2))
+    assert np.isfinite(found.forecasts["y_hat"]).all()
+    assert set(found.failures["unique_id"]) == {"b", "tiny"}
+
+
+def test_a_fit_that_returns_no_state_by_series_is_a_reason() -> None:
+    found = run(Toy(learns=[1, 2]), small_panel(), daily_windows(2))
+    failed = found.failures[found.failures["unique_id"] != "tiny"]
+    assert set(failed["reason"]) == {"fit: TypeError: fit returned no state by series, but list"}
+    assert np.isfinite(found.forecasts["y_hat"]).all()
 
 
 def test_an_attribute_that_the_series_have_not_is_a_mistake_of_the_configuration() -> None:

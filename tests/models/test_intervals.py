@@ -169,3 +169,19 @@ def test_the_first_windows_have_nothing_to_learn_from_and_no_row_is_lost() -> No
     assert len(found) == len(rows)
     missing = found.groupby("cutoff")["q0.5"].agg(lambda column: column.isna().all())
     assert missing.tolist() == [True, True, False, False, False]
+
+
+def test_a_row_has_all_of_its_own_quantiles_or_none() -> None:
+    """One that is missing would otherwise come from other errors, and cross its neighbours."""
+    random = np.random.default_rng(0)
+    calibration = calibrate(residuals(np.full(200, 50.0), random.normal(size=200)))
+    own = points(np.full(3, 50.0)).assign(
+        **{name: 50.0 + place for place, name in enumerate(QUANTILES)}
+    )
+    own.loc[1, "q0.025"] = np.nan
+    own.loc[2, "q0.975"] = np.inf
+    found = add_quantiles(own, calibration, make_task())[QUANTILES].to_numpy()
+    assert found[0].tolist() == own.loc[0, QUANTILES].tolist()
+    conformal = add_quantiles(points(np.full(1, 50.0)), calibration, make_task())
+    for row in (1, 2):
+        assert found[row].tolist() == conformal.loc[0, QUANTILES].tolist()

@@ -227,6 +227,9 @@ def test_regressors_of_both_libraries_learn_a_season(estimator: str) -> None:
         ({"strategy": "recursive", "quantiles": True}, "need 'strategy: direct'"),
         ({"target_transforms": ["sqrt"]}, r"names \['sqrt'\]: log1p, difference_season"),
         ({"quantiles": True}, "LinearRegression has no quantile loss"),
+        ({"lags": [3, 12]}, r"name \[3\], and a direct model knows nothing newer than 12 steps"),
+        ({"rolling_means": {1: [24]}}, r"name \[1\], and a direct model"),
+        ({"lags": [3, 12], "blocks": 2}, r"name \[3\], .* newer than 6 steps"),
         ({"static_columns": "kind"}, r"'static_columns' is a list: \[kind\]"),
         (
             {"estimator": "lightgbm.LGBMRegressor", "params": {"n_estimatros": 5}},
@@ -270,6 +273,48 @@ def test_balancing_serves_the_small_series() -> None:
         small = merged.loc[merged["unique_id"] == "small", "y_hat"]
         spread[balance] = float((small - 10).abs().mean())
     assert spread[True] < spread[False]
+
+
+def test_a_block_uses_the_lags_that_are_known_at_its_end() -> None:
+    past, _ = cut(history(), 12)
+    blocks, _ = model(lags=[6, 8, 12, 24], rolling_means={6: [3], 12: [6]}, blocks=2).fit(
+        History.of(past)
+    )
+    assert [list(block.forecaster.ts.lags) for block in blocks] == [[6, 8, 12, 24], [12, 24]]
+
+
+REGRESSORS = [
+    "sklearn.linear_model.Ridge",
+    "sklearn.ensemble.GradientBoostingRegressor",
+    "sklearn.ensemble.RandomForestRegressor",
+    "lightgbm.LGBMRegressor",
+]
+
+
+@pytest.mark.parametrize("estimator", REGRESSORS)
+@pytest.mark.parametrize("how", [{}, {"blocks": 2}, {"strategy": "recursive"}])
+def test_a_column_with_missing_values_costs_no_series_its_forecast(
+    estimator: str, how: dict[str, Any]
+) -> None:
+    """As a weather station that is silent for a day leaves them, in the history and ahead."""
+    frame = history(known=True)
+    frame["rain"] = 1.0
+    small = frame["unique_id"] == "small"
+    frame.loc[small & (frame["ds"] < "2013-01-03"), ["promotion", "rain"]] = np.nan
+    frame.loc[small & (frame["ds"] > "2013-01-10 20:00"), "promotion"] = np.nan
+    past, ahead = cut(frame, 12)
+    assert ahead["promotion"].isna().any()
+    options = {"estimator": estimator, "past_only_columns": True, **how}
+    found = forecast(model(**options), past, ahead, past_only=("rain",))
+    assert np.isfinite(found["y_hat"]).all()
+    assert len(found) == 24
+
+
+def test_fewer_rows_than_features_are_too_few_to_learn_from() -> None:
+    one = model()
+    rows = history(one.min_history + 3).query("unique_id == 'large'")
+    with pytest.raises(ValueError, match=r"4 rows to learn from, for \d+ features: each series"):
+        one.fit(History.of(rows))
 
 
 def test_series_of_zeros_can_be_balanced() -> None:

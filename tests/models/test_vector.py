@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from statsmodels.tsa.vector_ar.var_model import VAR
+from toys import daily_windows, run
 
 from clepsydra.models.base import History, quantile_columns
 from clepsydra.models.vector import VarModel
@@ -109,3 +110,23 @@ def test_a_group_is_forecast_without_a_series_that_cannot_be_shown(history: Hist
     state = one.fit(history)
     part = history.only(pd.Index(["a", "c", "d"]))
     assert set(one.predict(state, part, future(part, 2), 2)["unique_id"]) == {"a", "c", "d"}
+
+
+def test_a_series_that_repeats_its_season_takes_nothing_from_the_others(history: History) -> None:
+    """Its seasonal difference is always zero: it has no equation, and is in nobody else's."""
+    one = VarModel(TASK, 2, lags=2)
+    clock = make_series("clock", "2013-01-01", np.arange(400) % 4).drop(columns="is_imputed")
+    rows = pd.concat([history.rows, clock], ignore_index=True)
+    whole = History(rows.sort_values(["unique_id", "ds"], ignore_index=True), history.static)
+    alone = one.predict(None, history, future(history, 2), 2)
+    pd.testing.assert_frame_equal(one.predict(None, whole, future(whole, 2), 2), alone)
+
+
+def test_series_that_cannot_be_told_apart_are_not_forecast_in_smaller_groups() -> None:
+    """A joint model that fails fails as a whole: half a group would be another model."""
+    random = np.random.default_rng(0)
+    frames = [make_series(uid, "2013-01-01", random.normal(10, 1, 240)) for uid in "abcdefgh"]
+    many = VarModel(make_task(), 24, lags=12)
+    found = run(many, pd.concat(frames, ignore_index=True), daily_windows(1))
+    assert set(found.failures["unique_id"]) == set("abcdefgh")
+    assert found.failures["reason"].str.contains("give 'group_by' an attribute").all()

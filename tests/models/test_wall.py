@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from toys import NAIVE, knowledge_of
 
-from clepsydra.config import TaskConfig
+from clepsydra.config import ModelsConfig, TaskConfig
 from clepsydra.models.backtest import BacktestResult, backtest
 from clepsydra.models.forecasting import candidates
 from clepsydra.models.wall import to_wall_frame
@@ -122,3 +122,54 @@ def test_days_and_months_stand_on_local_midnight_on_the_wall_clock() -> None:
         wall = to_wall_frame(panel, wall_task(freq=freq))
         assert wall["y"].tolist() == list(range(steps))
         assert (wall["ds"] == wall["ds"].dt.normalize()).all()
+
+
+@pytest.mark.parametrize("change", list(CHANGES))
+def test_as_much_history_is_shown_as_was_asked_for(change: str) -> None:
+    """An hour that is repeated is one on the clock that models see."""
+    at = pd.Timestamp(CHANGES[change])
+    utc = pd.date_range(at - pd.Timedelta("30D"), at + pd.Timedelta("3D"), freq="h")
+    panel = pd.DataFrame({"unique_id": "a", "ds": utc, "y": timetable(utc)})
+    task = wall_task()
+    origin = knowledge_of(panel, task).at(utc[-1])
+    for longest in (48, 336, 500):
+        rows = origin.history(longest).rows
+        assert len(rows) == longest
+        assert rows["ds"].diff().dropna().unique().tolist() == [pd.Timedelta("1h")]
+    short = ModelsConfig({"naive": NAIVE.root["naive"].model_copy(update={"max_history": 48})})
+    windows = around(change, 60, 12)[1]
+    found = backtest(
+        candidates(["naive"], short, task, 30), knowledge_of(panel, task), windows, refit_every=1
+    )
+    assert found.failures.empty
+
+
+@pytest.mark.parametrize("cutoff", ["2024-09-05", "2024-09-07", "2024-09-08", "2024-09-10"])
+def test_days_go_on_where_clocks_skip_midnight(cutoff: str) -> None:
+    """In Chile 8 September 2024 began at one."""
+    zone = "America/Santiago"
+    task = make_task(freq="D", season_lengths=[7], horizon=3, timezone=zone)
+    first = pd.Timestamp("2024-06-01 04:00")
+    utc = grid(first, add_span(first, 120, "D", zone), "D", zone)
+    panel = pd.concat(
+        [
+            pd.DataFrame({"unique_id": uid, "ds": utc, "y": level + np.arange(120.0) % 7})
+            for uid, level in (("a", 0.0), ("b", 5.0))
+        ]
+    )
+    at = utc[np.searchsorted(utc, pd.Timestamp(cutoff))]
+    steps = [add_span(at, number, "D", zone) for number in (1, 4)]
+    windows = pd.DataFrame({"cutoff": [at], "target_start": steps[:1], "target_end": steps[1:]})
+    specs = {
+        **NAIVE.model_dump(),
+        "ridge": {
+            "engine": "mlforecast",
+            "options": {"estimator": "sklearn.linear_model.Ridge", "params": {"alpha": 1e-6}},
+        },
+    }
+    models = candidates(["naive", "ridge"], ModelsConfig.model_validate(specs), task, 3)
+    found = backtest(models, knowledge_of(panel, task), windows, refit_every=1)
+    assert found.failures.empty, found.failures["reason"].tolist()
+    merged = found.forecasts.merge(panel, on=["unique_id", "ds"])
+    assert len(merged) == 2 * 2 * 3
+    np.testing.assert_allclose(merged["y_hat"], merged["y"], atol=1e-3)

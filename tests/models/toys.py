@@ -40,15 +40,17 @@ class Toy(Model):
         scope: str = "series",
         returns: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
         attributes: tuple[str, ...] = (),
+        learns: Any = None,
     ):
         self.scope = scope  # type: ignore[assignment]
         self._raises, self._nan, self._fit_fails = raises, nan, fit_fails
         self._dies, self._hangs, self._explodes = dies, hangs, explodes
-        self._returns, self.attributes = returns, attributes
+        self._returns, self._learns, self.attributes = returns, learns, attributes
 
-    def fit(self, history: History) -> None:
+    def fit(self, history: History) -> Any:
         if self._fit_fails:
             raise RuntimeError("no fit today")
+        return self._learns
 
     def predict(
         self, state: None, history: History, future: pd.DataFrame, horizon: int

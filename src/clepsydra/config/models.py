@@ -22,7 +22,11 @@ class ModelSpec(Strict):
 
     engine: str = Field(description="a name of `models.registry.ENGINES`, 'median', or a class")
     options: dict[str, Any] = Field(default_factory=dict)
-    max_history: int | None = Field(None, ge=2, description="last steps the model learns from")
+    max_history: int | None = Field(
+        None,
+        ge=2,
+        description="last steps the model learns from, or as many as it needs, if those are more",
+    )
     intervals: Literal["conformal", "own"] = Field(
         "conformal", description="from the errors of the backtest, or the model's own quantiles"
     )

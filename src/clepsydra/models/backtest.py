@@ -9,7 +9,7 @@ import pandas as pd
 
 from clepsydra.cost import Cost
 from clepsydra.models.base import quantile_columns
-from clepsydra.models.forecasting import Candidate, Learnt, check_candidates, fit, forecast
+from clepsydra.models.forecasting import Candidate, Learnt, check_attributes, fit, forecast
 from clepsydra.models.isolation import Isolation
 from clepsydra.models.knowledge import Knowledge
 
@@ -74,12 +74,11 @@ def backtest(
         final_fit: whether to fit on everything at the end.
 
     Raises:
-        ConfigError: a model is asked to use an attribute that the series do not have, or needs
-            more history than a sliding window holds.
+        ConfigError: a model is asked to use an attribute that the series do not have.
     """
     if knowledge.panel.empty:
         return BacktestResult(_table([], _POINTS), _table([], _FAILURES), _table([], _COSTS))
-    check_candidates(models, knowledge)
+    check_attributes(models, list(knowledge.static.columns.drop("unique_id")))
     records = {candidate.name: _Record() for candidate in models}
     forecasts, failures = [], []
     with Isolation() as isolation:

@@ -135,6 +135,10 @@ class Model(ABC):
     uses: frozenset[Use] = frozenset()
     """Which columns besides `y` it reads."""
 
+    joint: bool = False
+    """Whether a series' forecast depends on which others are forecast with it. If it fails, it is
+    not tried again with fewer of them."""
+
     attributes: tuple[str, ...] = ()
     """Attributes of the series that it was asked to use, which must be there."""
 

@@ -48,9 +48,9 @@ def find_leaks(
     Returns:
         `model`, `verdict` (`clean`; `leak`; `not reproducible`: its forecasts differ from run to
         run; `not tested`: all are another model's), `series` and `forecasts` compared, `fallbacks`
-        (series whose forecast is another model's), `moved` (forecasts that differ), `largest`
-        (absolute difference), `example` (series and step that moved most), `seen_later` (whether
-        later forecasts did move, as they should).
+        (series whose forecast is another model's, of a combination those of all its models),
+        `moved` (forecasts that differ), `largest` (absolute difference), `example` (series and step
+        that moved most), `seen_later` (whether later forecasts did move, as they should).
     """
     window = windows.iloc[asked]
     known = allowed_cutoff(window["target_start"], knowledge.task)
@@ -64,12 +64,14 @@ def find_leaks(
     changed, _ = run(alter(knowledge, known))
     again: pd.DataFrame | None = None
     failed = failures[failures["cutoff"] == window["cutoff"]]
+    parts_of = {candidate.name: [candidate.name] for candidate in models} | members
     rows = []
-    for name in [*(candidate.name for candidate in models), *members]:
+    for name, parts in parts_of.items():
         found = _compare(*_of(name, honest, changed, honest["cutoff"] == window["cutoff"]))
         later = _compare(*_of(name, honest, changed, honest["cutoff"] > window["cutoff"]))
         series = int(honest.loc[honest["model"] == name, "unique_id"].nunique())
-        fallbacks = int((failed["model"] == name).sum())
+        lost = [set(failed.loc[failed["model"] == its, "unique_id"]) for its in parts]
+        fallbacks = len(set.intersection(*lost))
         verdict = "clean" if fallbacks < series else "not tested"
         if found["moved"]:
             again = run(knowledge)[0] if again is None else again
@@ -109,7 +111,7 @@ def alter(knowledge: Knowledge, known: pd.Timestamp) -> Knowledge:
     knowledge = _with_other_vintages(knowledge, at)
     panel = knowledge.panel.copy()
     after = (panel["ds"] > known).to_numpy()
-    observed = ("y_observed",) if knowledge.outliers else ()
+    observed = ("y_observed",) if "y_observed" in panel else ()
     for column in ("y", *observed, *knowledge.past_only):
         values = panel[column].to_numpy(dtype=float, copy=True)
         random = np.random.default_rng(zlib.crc32(column.encode()))

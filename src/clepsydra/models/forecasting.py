@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,18 +14,17 @@ from clepsydra.cost import Cost, measured
 from clepsydra.errors import ConfigError
 from clepsydra.models.base import History, Model, quantile_columns, rows_of
 from clepsydra.models.isolation import Isolation
-from clepsydra.models.knowledge import Knowledge, Origin
+from clepsydra.models.knowledge import Origin
 from clepsydra.models.registry import build_models, fallback_chain
 from clepsydra.models.screening import implausible, screen
-from clepsydra.models.wall import steps_after, to_wall_frame
-from clepsydra.timegrid import to_wall
+from clepsydra.models.wall import steps_after, to_wall_frame, to_wall_steps
 
 __all__ = [
     "LAST_RESORT",
     "Candidate",
     "Learnt",
     "candidates",
-    "check_candidates",
+    "check_attributes",
     "finalize",
     "fit",
     "forecast",
@@ -119,8 +118,8 @@ def fit(
     shown = history.for_model(model)
     if model.scope == "series":
         parts = isolation.run(
-            model.fit,
-            lambda ids: (shown.only(ids),),
+            _checked_fit,
+            lambda ids: (model, shown.only(ids)),
             able,
             learnt.reasons,
             cost,
@@ -128,7 +127,7 @@ def fit(
             model.cost,
             candidate.name,
         )
-        found = {uid: its for part in parts for uid, its in (part or {}).items()}
+        found = {uid: its for part in parts for uid, its in part.items()}
         learnt.state = {uid: its for uid, its in found.items() if not isinstance(its, Exception)}
         for uid, its in found.items():
             if isinstance(its, Exception):
@@ -214,8 +213,9 @@ def finalize(y_hat: pd.Series, task: TaskConfig) -> pd.Series:
 
 
 def _possible(quantiles: pd.DataFrame, task: TaskConfig) -> np.ndarray:
-    """Quantiles in their order, none below what is possible."""
+    """Quantiles in their order, none below what is possible; all or none of a row."""
     values = np.sort(quantiles.to_numpy(dtype=float), axis=1)
+    values[~np.isfinite(values).all(axis=1)] = np.nan
     return values if task.minimum is None else np.maximum(values, task.minimum)
 
 
@@ -246,7 +246,7 @@ def _attempt(
     seen = history.rows[["unique_id", "ds", "y"]].rename(columns={"y": "y_hat"})
     seen = seen[(seen["ds"] >= ahead["ds"].min() - _ONE_HOUR) & ~seen["unique_id"].isin(reasons)]
     made = pd.concat([frame for frame in (made, seen) if len(frame)] or [made])
-    wall = future[["unique_id", "ds"]].assign(wall=to_wall(future["ds"], task.wall_clock))
+    wall = future[["unique_id", "ds"]].assign(wall=to_wall_steps(future["ds"], task))
     rows = wall.merge(made.rename(columns={"ds": "wall"}), on=["unique_id", "wall"], how="left")
     rows = rows.drop(columns="wall").reindex(
         columns=["unique_id", "ds", "y_hat", *quantile_columns()]
@@ -306,8 +306,21 @@ def _predict(
         candidate.timeout,
         model.cost,
         candidate.name,
+        model.joint,
     )
     return pd.concat([nothing, *(part for part in found if len(part))], ignore_index=True)
+
+
+def _checked_fit(model: Model, history: History) -> dict[str, Any]:
+    """What a model of single series has learnt, if it is what `Model.fit` says.
+
+    Raises:
+        TypeError: it is neither nothing nor a state by series.
+    """
+    found = model.fit(history)
+    if found is not None and not isinstance(found, Mapping):
+        raise TypeError(f"fit returned no state by series, but {type(found).__name__}")
+    return dict(found or {})
 
 
 def _checked_predict(
@@ -316,13 +329,19 @@ def _checked_predict(
     """What the model returns, if it is what `Model.predict` says.
 
     Raises:
-        ValueError: a column is missing, or a step was not asked for or is there twice.
+        TypeError, ValueError: a column is missing or there twice or has other values, or a step was
+            not asked for or is there twice.
     """
     found = model.predict(state, history, future, horizon)
     keys = ["unique_id", "ds"]
     wanted = [*keys, "y_hat", *(quantile_columns() if model.own_quantiles else [])]
     if missing := [name for name in wanted if name not in found]:
         raise ValueError(f"predict returned no column {missing}, but {list(found)}")
+    found = found[wanted]
+    if list(found) != wanted:
+        raise ValueError(f"predict returned a column twice: {list(found)}")
+    values = dict.fromkeys(wanted[2:], "float64")
+    found = found.astype({"unique_id": object, "ds": "datetime64[ns]", **values})
     steps = pd.MultiIndex.from_frame(found[keys])
     for wrong, what in (
         (~steps.isin(pd.MultiIndex.from_frame(future[keys])), "that was not asked for"),
@@ -334,25 +353,18 @@ def _checked_predict(
     return found
 
 
-def check_candidates(models: list[Candidate], knowledge: Knowledge) -> None:
-    """Refuse models that could forecast no series, for a reason that lies in the configuration.
+def check_attributes(models: list[Candidate], there: Collection[str]) -> None:
+    """Refuse models that are asked to use attributes which the series do not have.
 
     Raises:
-        ConfigError: a model is asked to use attributes that the series do not have, or needs more
-            steps than a sliding window holds.
+        ConfigError: names the model, the attributes and those there are.
     """
-    static, held = knowledge.static, knowledge.longest_history
     for candidate in models:
-        name, model = candidate.name, candidate.model
-        if unknown := [attribute for attribute in model.attributes if attribute not in static]:
+        unknown = [name for name in candidate.model.attributes if name not in there]
+        if unknown:
             raise ConfigError(
-                f"model '{name}': the series have no attribute {unknown}; they have "
-                f"{list(static)[1:]}"
-            )
-        if held is not None and held < model.min_history:
-            raise ConfigError(
-                f"model '{name}' needs {model.min_history} steps, and 'windows.history' shows it "
-                f"{held}: lengthen it, or take the model out"
+                f"model '{candidate.name}': the series have no attribute {unknown}; they have "
+                f"{list(there)}"
             )
 
 

@@ -63,7 +63,7 @@ def add_quantiles(
 ) -> pd.DataFrame:
     """Add the calibrated quantiles to point forecasts: sorted, and clipped to what is possible.
 
-    Rows that have quantiles of their own model keep them.
+    Rows that have all quantiles of their own model keep them.
 
     Args:
         forecasts: `unique_id`, `model`, `y_hat` and any other columns.
@@ -91,7 +91,8 @@ def add_quantiles(
     if task.minimum is not None:
         values = np.maximum(values, task.minimum)
     own_values = out.reindex(columns=columns).to_numpy(dtype=float)
-    out[columns] = np.where(np.isfinite(own_values), own_values, values)
+    has_own = np.isfinite(own_values).all(axis=1, keepdims=True)
+    out[columns] = np.where(has_own, own_values, values)
     return out
 
 

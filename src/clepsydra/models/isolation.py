@@ -73,6 +73,7 @@ class Isolation:
         timeout: float | None = None,
         expected: float = 0.1,
         name: str = "",
+        together: bool = False,
     ) -> Iterator[_Result]:
         """Results of the parts that went well, in order.
 
@@ -86,11 +87,12 @@ class Isolation:
             timeout: seconds that one series may take; without it all run in this process at once.
             expected: seconds that one series is likely to take, until some have.
             name: of whose work it is; its series that hung before are not tried again.
+            together: whether a part that fails is at fault as a whole, and not halved.
         """
         hung = self._hung.setdefault(name, set())
         reasons |= {str(uid): "timed out before" for uid in ids if uid in hung}
         ids = ids[~ids.isin(hung)]
-        task = _Task(work, arguments, reasons, cost, timeout, hung, expected)
+        task = _Task(work, arguments, reasons, cost, timeout, hung, expected, together)
         while len(ids):
             size = len(ids) if timeout is None else task.part_size()
             part, ids = ids[:size], ids[size:]
@@ -107,8 +109,9 @@ class Isolation:
             result, spent = self._attempt(task, part, deadline)
         except Exception as error:  # of any library: it becomes a counted fallback
             task.cost.seconds += time.perf_counter() - started
-            if len(part) == 1:
-                task.failed(str(part[0]), error)
+            if len(part) == 1 or task.together:
+                for unique_id in part:
+                    task.failed(str(unique_id), error)
                 return
             middle = len(part) // 2
             for half in (part[:middle], part[middle:]):
@@ -158,6 +161,7 @@ class _Task(Generic[_Result]):
     timeout: float | None
     hung: set[str]
     expected: float
+    together: bool
     done: int = 0
     seconds: float = 0.0
     alike: int = 0

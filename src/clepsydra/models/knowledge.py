@@ -11,7 +11,6 @@ import pandas as pd
 
 from clepsydra.config import (
     CleaningConfig,
-    OutlierConfig,
     SourcesConfig,
     TaskConfig,
     WindowsConfig,
@@ -22,11 +21,12 @@ from clepsydra.models.wall import to_wall_frame
 from clepsydra.origins import first_known, first_unknown
 from clepsydra.repair.gaps import fill_gaps
 from clepsydra.repair.outliers import flag_outliers
-from clepsydra.timegrid import grid
+from clepsydra.timegrid import shorter_than_a_day
 
-__all__ = ["Knowledge", "Origin", "without_hindsight"]
+__all__ = ["Knowledge", "Origin", "attribute_names"]
 
 _KEYS = ("unique_id", "ds")
+_LONGEST_CHANGE = pd.Timedelta("3h")
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Knowledge:
         task: grid, season and clock.
         sliding: says how much before a cutoff models learn from; all of it if not given.
         vintages: what was known of the known columns before, see `models.vintages.as_known`.
-        outliers: how those are found that models are not shown; the panel then has `is_outlier` and
-            `y_observed`. None if they are shown all that was observed.
+        cleaning: how gaps are filled, and which outliers are replaced; the panel then has
+            `is_outlier` and `y_observed`.
     """
 
     panel: pd.DataFrame
@@ -54,7 +54,7 @@ class Knowledge:
     task: TaskConfig
     sliding: WindowsConfig | None = None
     vintages: pd.DataFrame = field(default_factory=pd.DataFrame)
-    outliers: OutlierConfig | None = None
+    cleaning: CleaningConfig = field(default_factory=lambda: CleaningConfig.model_validate({}))
 
     @classmethod
     def of(
@@ -77,7 +77,7 @@ class Knowledge:
             sources: which columns are past-only, and which are attributes.
             task: grid, season and clock.
             windows: `history` says how much before a cutoff models learn from.
-            cleaning: whether models are shown outliers.
+            cleaning: how gaps are filled, and which outliers are replaced.
             vintages: of the shards, with these series or more.
         """
         past_only = [
@@ -86,14 +86,7 @@ class Knowledge:
             if source.known == "past_only"
             for column in source.renames.values()
         ]
-        attributes = [
-            name
-            for source_name, source in sources.of_role("attributes").items()
-            for column in source.renames.values()
-            for name in (column, f"{column}_{source_name}")
-        ]
-        wanted = dict.fromkeys([*sources.target[1].id_columns, *attributes])
-        columns = [name for name in wanted if name in series.columns and name != "unique_id"]
+        columns = [name for name in attribute_names(sources) if name in series.columns]
         ids = panel["unique_id"].unique()
         static = series.loc[series["unique_id"].isin(ids), ["unique_id", *columns]]
         return cls(
@@ -106,39 +99,29 @@ class Knowledge:
             task,
             windows,
             _of_series(vintages, ids),
-            cleaning.outliers if cleaning.replaces_outliers else None,
+            cleaning,
         )
 
     def at(self, cutoff: pd.Timestamp) -> Origin:
         """What was known when `cutoff` (naive UTC) was the last step."""
         return Origin(self, cutoff)
 
-    @property
-    def longest_history(self) -> int | None:
-        """Steps that a sliding window shows of a series that is long enough; None if all."""
-        last = self.panel["ds"].max()
-        first = first_known(last, self.task, self.sliding) if self.sliding else None
-        if first is None:
-            return None
-        return len(grid(first, first_unknown(last, self.task), self.task.freq, self.task.timezone))
-
     @cached_property
     def past(self) -> pd.DataFrame:
-        """Every step of the panel, without hindsight but for outliers, which are as observed."""
-        columns = ["unique_id", "ds", "y", *self.known, *self.past_only]
-        if self.outliers is None:
-            rows = without_hindsight(self.panel)
-        else:
-            panel = self.panel
-            y = (
-                panel["y"]
-                .where(~panel["is_imputed"])
-                .where(~panel["is_outlier"], panel["y_observed"])
-            )
-            rows = panel.assign(y=y)
-            columns.append("y_observed")
-        rows = rows[columns]
-        return rows.sort_values(["unique_id", "ds"], ignore_index=True)
+        """Every step of the panel as it was observed, in order; `y` is missing where it was not.
+
+        `_made` says where `y` is to be filled, `_observed` what outliers are found in.
+        """
+        panel = self.panel.sort_values(["unique_id", "ds"], ignore_index=True)
+        made = panel.get("is_imputed", pd.Series(False, index=panel.index))
+        past = panel[["unique_id", "ds", "y", *self.known, *self.past_only]].assign(_made=made)
+        past["y"] = past["y"].where(~made)
+        if self.cleaning.replaces_outliers:
+            outlier = panel["is_outlier"]
+            past["y"] = past["y"].where(~outlier, panel["y_observed"])
+            past["_made"] = made & ~outlier
+            past["_observed"] = panel["y_observed"]
+        return past
 
     @cached_property
     def steps(self) -> pd.DataFrame:
@@ -170,8 +153,12 @@ class Origin:
                 past = past[past["ds"] >= first]
             past = as_known(past, self._knowledge.vintages, self._now)
             if longest:
-                past = past.groupby("unique_id", sort=False).tail(longest)
+                # More than it takes, for clocks that repeat an hour.
+                past = past.groupby("unique_id", sort=False).tail(longest + self._spare(longest))
             rows = to_wall_frame(past, self.task)
+            if longest:
+                rows = rows.groupby("unique_id", sort=False).tail(longest)
+                rows = rows.reset_index(drop=True)
             static = self._knowledge.static
             static = static[static["unique_id"].isin(rows["unique_id"].unique())]
             static = static.sort_values("unique_id", ignore_index=True)
@@ -182,11 +169,30 @@ class Origin:
 
     @cached_property
     def _past(self) -> pd.DataFrame:
+        """What cleaning would have made of the steps up to the cutoff: nothing knows what follows.
+
+        In the panel a gap knows its far end, and an outlier what it turned out to be.
+        """
         knowledge = self._knowledge
         past = knowledge.past[knowledge.past["ds"] <= self.cutoff]
-        if knowledge.outliers is None:
-            return past
-        return _without_outliers(past, knowledge.outliers, self.task.season_length)
+        rows = past.drop(columns=["_made", "_observed"], errors="ignore")
+        ids, y, made = (past[name].to_numpy() for name in ("unique_id", "y", "_made"))
+        starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]][: len(ids)])
+        cleaning, season = knowledge.cleaning, self.task.season_length
+        if cleaning.outliers is not None and cleaning.replaces_outliers:
+            observed = past["_observed"].to_numpy()
+            made = made | flag_outliers(observed, starts, cleaning.outliers, season)
+        if not made.any():
+            return rows
+        filled = fill_gaps(np.where(made, np.nan, y), starts, cleaning.gap_method, season)
+        return rows.assign(y=np.where(made, filled, y))
+
+    def _spare(self, longest: int) -> int:
+        """More steps than clocks repeat in so many: they move for hours, twice a year."""
+        if not shorter_than_a_day(self.task.freq):
+            return 0
+        step = pd.tseries.frequencies.to_offset(self.task.freq)
+        return longest // 100 + int(_LONGEST_CHANGE / step) + 1
 
     def ahead(self, end: pd.Timestamp | None = None) -> pd.DataFrame:
         """Steps after the cutoff, before `end`: `unique_id`, `ds` (naive UTC), known columns."""
@@ -196,38 +202,19 @@ class Origin:
         return as_known(steps, self._knowledge.vintages, self._now)
 
 
+def attribute_names(sources: SourcesConfig) -> list[str]:
+    """The attributes that series may have: parts of their ids, and columns of attribute sources."""
+    columns = [
+        name
+        for source_name, source in sources.of_role("attributes").items()
+        for column in source.renames.values()
+        for name in (column, f"{column}_{source_name}")
+    ]
+    wanted = dict.fromkeys([*sources.target[1].id_columns, *columns])
+    return [name for name in wanted if name != "unique_id"]
+
+
 def _of_series(vintages: Iterable[pd.DataFrame], ids: np.ndarray) -> pd.DataFrame:
     found = [table[table["unique_id"].isin(ids)] for table in vintages]
     filled = [table for table in found if len(table)]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
-
-
-def _without_outliers(past: pd.DataFrame, config: OutlierConfig, season: int) -> pd.DataFrame:
-    """What was known, and no more, without what stands out from it; also without its gaps.
-
-    Args:
-        past: `unique_id`, `ds` in this order, `y` with NaN in gaps, `y_observed`, other columns.
-        config: what an outlier is.
-        season: steps.
-
-    Returns:
-        The same rows without `y_observed`; a value that is missing or an outlier is the last one
-        before it, or, where none is, the first one after it.
-    """
-    ids = past["unique_id"].to_numpy()
-    starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]]) if len(ids) else np.array([], int)
-    flags = flag_outliers(past["y_observed"].to_numpy(), starts, config, season)
-    filled = fill_gaps(past["y"].mask(flags).to_numpy(), starts, "previous")
-    return past.drop(columns="y_observed").assign(y=filled)
-
-
-def without_hindsight(panel: pd.DataFrame) -> pd.DataFrame:
-    """The panel with imputed values that know nothing of what came after them.
-
-    A gap that was interpolated carries the value at its far end, which a forecast made within the
-    gap could not know. Here it carries the last value before it.
-    """
-    if "is_imputed" not in panel or not panel["is_imputed"].any():
-        return panel
-    observed = panel["y"].where(~panel["is_imputed"])
-    return panel.assign(y=observed.groupby(panel["unique_id"]).ffill())

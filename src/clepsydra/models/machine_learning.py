@@ -22,6 +22,7 @@ from mlforecast.target_transforms import (
 from sklearn.base import RegressorMixin, TransformerMixin, clone
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder
+from sklearn.utils import get_tags
 
 from clepsydra.config import TaskConfig
 from clepsydra.models.base import LEVELS, History, Model, Use, quantile_columns
@@ -41,10 +42,15 @@ _LIGHTGBM = {"verbosity": -1, "deterministic": True, "force_row_wise": True, "n_
 
 @dataclass(frozen=True)
 class _Fitted:
-    """A regressor for the steps after those of the block before, up to `last`."""
+    """A regressor for the steps after those of the block before, up to `last`.
+
+    `instead` has what a missing value of a column is taken for: its mean over what was learnt from,
+    if the regressor takes none.
+    """
 
     last: int
     forecaster: MLForecast
+    instead: dict[str, float]
 
 
 class MlforecastModel(Model):
@@ -69,7 +75,8 @@ class MlforecastModel(Model):
         params: its arguments.
         strategy: `direct` or `recursive`.
         blocks: parts of the horizon of a direct model.
-        lags: steps back; see `models.lags`.
+        lags: steps back; see `models.lags`. A block of a direct model uses those that are known at
+            its end.
         rolling_means: lag to window lengths, e.g. `{48: [24, 168]}`; see `models.lags`.
         target_transforms: what is learnt instead of the value, in this order: `log1p`,
             `difference_season` (from a season ago), `standard_scaler` (of each series).
@@ -123,6 +130,9 @@ class MlforecastModel(Model):
         self._recursive = strategy == "recursive"
         self._ends = sorted({-(-lead * number // blocks) for number in range(1, blocks + 1)})
         self._lags, self._rolling_means = lags, rolling_means
+        if not self._recursive:
+            _check_direct([*(lags or []), *map(int, rolling_means or {})], self._ends)
+        self._takes_missing = get_tags(self._models["y_hat"]).input_tags.allow_nan
         self._transforms = list(target_transforms)
         self._balance = balance
         self._static, self._encoding = list(static_columns), encoding
@@ -136,7 +146,8 @@ class MlforecastModel(Model):
         self.own_quantiles = quantiles
         differences = task.season_length if "difference_season" in target_transforms else 0
         longest = max(
-            lag for end in self._ends for lag in (*self._lags_of(end), *self._means_of(end))
+            (lag for end in self._ends for lag in (*self._lags_of(end), *self._means_of(end))),
+            default=lead,
         )
         self.min_history = longest + differences + 1
 
@@ -150,17 +161,30 @@ class MlforecastModel(Model):
         if self._balance:
             rows = rows.assign(_weight=_inverse_level(rows))
         static = list(rows.columns[rows.columns.str.startswith("static_")])
-        return [
-            _Fitted(
-                end,
-                self._forecaster(end).fit(
-                    _lagged(rows, history.past_only, end),
-                    static_features=static,
-                    weight_col="_weight" if self._balance else None,
-                ),
+        blocks = []
+        for end in self._ends:
+            lagged = _lagged(rows, history.past_only, end)
+            self._check_room(lagged, end)
+            instead = {} if self._takes_missing else _means(lagged)
+            forecaster = self._forecaster(end).fit(
+                lagged.fillna(instead),
+                static_features=static,
+                weight_col="_weight" if self._balance else None,
             )
-            for end in self._ends
-        ], encoder
+            blocks.append(_Fitted(end, forecaster, instead))
+        return blocks, encoder
+
+    def _check_room(self, rows: pd.DataFrame, end: int) -> None:
+        """Refuse to learn from fewer rows than there are features."""
+        features = len(self._lags_of(end)) + sum(map(len, self._means_of(end).values()))
+        features += len(_columns(rows))
+        series = rows["unique_id"].nunique()
+        able = len(rows) - series * (self.min_history - 1)
+        if able < features:
+            raise ValueError(
+                f"{able} rows to learn from, for {features} features: each series has as many as "
+                f"it has steps beyond the first {self.min_history - 1}"
+            )
 
     def predict(
         self,
@@ -179,6 +203,7 @@ class MlforecastModel(Model):
                 break
             ahead = future[step < last]
             both = _lagged(pd.concat([rows, ahead]), history.past_only, block.last)
+            both = both.fillna(block.instead)
             known = both.iloc[len(rows) :][["unique_id", "ds", *_features(both)]]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -192,14 +217,19 @@ class MlforecastModel(Model):
         return pd.concat(parts, ignore_index=True)[["unique_id", "ds", *self._models]]
 
     def _lags_of(self, end: int) -> list[int]:
+        """Of the lags that were asked for a direct block uses those that are known at its end."""
         if self._lags is not None:
-            return self._lags
+            return [lag for lag in self._lags if self._recursive or lag >= end]
         seasons = self._task.season_lengths
         return recursive_lags(seasons) if self._recursive else default_lags(seasons, end)
 
     def _means_of(self, end: int) -> dict[int, list[int]]:
         if self._rolling_means is not None:
-            return {int(lag): list(sizes) for lag, sizes in self._rolling_means.items()}
+            return {
+                int(lag): list(sizes)
+                for lag, sizes in self._rolling_means.items()
+                if self._recursive or int(lag) >= end
+            }
         seasons = self._task.season_lengths
         if self._recursive:
             return recursive_rolling_means(seasons)
@@ -258,6 +288,14 @@ def _check_lightgbm(cls: type, params: dict[str, Any]) -> None:
         raise ValueError(f"LightGBM has no parameter '{unknown[0]}'{hint}")
 
 
+def _check_direct(lags: list[int], ends: list[int]) -> None:
+    if short := sorted({lag for lag in lags if lag < ends[0]}):
+        raise ValueError(
+            f"'lags' or 'rolling_means' name {short}, and a direct model knows nothing newer than "
+            f"{ends[0]} steps: leave them out, or use 'strategy: recursive' or more 'blocks'"
+        )
+
+
 def _of_quantile(regressor: RegressorMixin, level: float) -> RegressorMixin:
     """The same regressor with the loss of a quantile, under whichever names it has for that."""
     names = regressor.get_params()
@@ -281,10 +319,19 @@ def _lagged(rows: pd.DataFrame, past_only: tuple[str, ...], lag: int) -> pd.Data
     return rows.drop(columns=list(past_only)).join(by_series.shift(lag).add_suffix(f"_{lag}_ago"))
 
 
+def _columns(rows: pd.DataFrame) -> list[str]:
+    """Columns that are features: no target or weight."""
+    return [name for name in rows if name not in {"unique_id", "ds", "y", "_weight"}]
+
+
 def _features(rows: pd.DataFrame) -> list[str]:
-    """Columns that change with time and are no target, weight or attribute."""
-    fixed = {"unique_id", "ds", "y", "_weight"}
-    return [c for c in rows.columns if c not in fixed and not c.startswith("static_")]
+    """Those of them that change with time, and are no attributes."""
+    return [name for name in _columns(rows) if not name.startswith("static_")]
+
+
+def _means(rows: pd.DataFrame) -> dict[str, float]:
+    means = rows[_columns(rows)].astype(float).mean().fillna(0.0)
+    return {str(name): float(mean) for name, mean in means.items()}
 
 
 def _inverse_level(frame: pd.DataFrame) -> pd.Series:

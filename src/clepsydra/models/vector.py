@@ -14,6 +14,8 @@ from clepsydra.models.base import LEVELS, History, Model, quantile_columns
 
 __all__ = ["VarModel"]
 
+_LEAST_SPREAD = 1e-9
+
 
 class VarModel(Model):
     r"""Each step of a group of series is a linear function of the steps before it of them all.
@@ -22,7 +24,8 @@ class VarModel(Model):
 
     where :math:`z_t` is the vector of the group's seasonal differences, each in units of its own
     spread. A group has a parameter for every pair of series and lag, so it must be small beside its
-    history: one with less than two steps a parameter gets the fallback, and so does a series alone.
+    history: one with less than two steps a parameter gets the fallback, and so do a series alone
+    and one that repeats its season.
     A group is as it is when it is forecast: without a series that cannot be shown just then.
 
     Source: Lütkepohl, New Introduction to Multiple Time Series Analysis (2005).
@@ -36,6 +39,7 @@ class VarModel(Model):
     """
 
     scope = "panel"
+    joint = True
     uses = frozenset({"static"})
     own_quantiles = True
     cost = 0.05
@@ -63,10 +67,15 @@ class VarModel(Model):
         for ids in self._groups(history):
             y = _wide(history, ids)
             z = self._stationary(y)
+            # One that repeats its season has no equation.
+            ids = ids[(z.std() > _LEAST_SPREAD * y.abs().max()).to_numpy()]
             if len(ids) < 2 or len(z) - self._lags < 2 * (1 + self._lags * len(ids)):
                 continue
             ds = future.loc[future["unique_id"] == ids[0], "ds"].to_numpy()
-            level, error = self._forecast(y, z, horizon)
+            try:
+                level, error = self._forecast(y[ids], z[ids], horizon)
+            except (ValueError, np.linalg.LinAlgError):
+                continue  # this group has none; the others have
             for column, unique_id in enumerate(ids):
                 quantiles = level[:, [column]] + error[:, [column]] * norm.ppf(LEVELS)
                 frames.append(

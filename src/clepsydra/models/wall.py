@@ -8,7 +8,7 @@ from utilsforecast.preprocessing import fill_gaps
 from clepsydra.config import TaskConfig
 from clepsydra.timegrid import shorter_than_a_day, to_wall
 
-__all__ = ["lead_steps", "steps_after", "to_wall_frame"]
+__all__ = ["lead_steps", "steps_after", "to_wall_frame", "to_wall_steps"]
 
 
 def to_wall_frame(frame: pd.DataFrame, task: TaskConfig) -> pd.DataFrame:
@@ -19,7 +19,7 @@ def to_wall_frame(frame: pd.DataFrame, task: TaskConfig) -> pd.DataFrame:
     """
     if task.wall_clock == "UTC" or frame.empty:
         return frame.reset_index(drop=True)
-    wall = frame.assign(ds=to_wall(frame["ds"], task.wall_clock))
+    wall = frame.assign(ds=to_wall_steps(frame["ds"], task))
     wall = wall.drop_duplicates(["unique_id", "ds"], keep="last")
     steps = wall.groupby("unique_id")["ds"].diff().dropna()
     if steps.nunique() <= 1 or not shorter_than_a_day(task.freq):
@@ -28,6 +28,12 @@ def to_wall_frame(frame: pd.DataFrame, task: TaskConfig) -> pd.DataFrame:
     values = filled.columns.difference(["unique_id", "ds"])
     filled[values] = filled.groupby("unique_id")[list(values)].ffill()
     return filled.astype(wall.dtypes.to_dict())
+
+
+def to_wall_steps(ds: pd.Series, task: TaskConfig) -> pd.Series:
+    """Naive UTC steps on the local wall clock; a day begins at midnight, even if clocks skip it."""
+    wall = to_wall(ds, task.wall_clock)
+    return wall if shorter_than_a_day(task.freq) else wall.dt.normalize()
 
 
 def steps_after(wall_future: pd.DataFrame, last: pd.Timestamp, task: TaskConfig) -> pd.DataFrame:

@@ -2,38 +2,56 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pandas as pd
 
 from clepsydra.config import CleaningConfig, ModelsConfig, SourcesConfig, TaskConfig, WindowsConfig
+from clepsydra.errors import ConfigError
 from clepsydra.models.backtest import backtest
 from clepsydra.models.combining import assemble
-from clepsydra.models.forecasting import candidates
-from clepsydra.models.knowledge import Knowledge
+from clepsydra.models.forecasting import candidates, check_attributes
+from clepsydra.models.knowledge import Knowledge, attribute_names
 from clepsydra.models.registry import combinations, global_models, local_models
 from clepsydra.models.wall import lead_steps
+from clepsydra.origins import first_known, move_target, panel_end, target_start
 from clepsydra.timegrid import add_span, grid
 
 __all__ = ["assemble_backtests", "backtest_models", "check_models", "total_costs"]
 
-_ANY_STEP = pd.Timestamp("2001-01-01")
+# In a month in which hardly any clocks move.
+_ANY_DAY = dt.date(2001, 2, 1)
 
 Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]
 
 
-def check_models(task: TaskConfig, models: ModelsConfig) -> None:
+def check_models(
+    sources: SourcesConfig, task: TaskConfig, models: ModelsConfig, windows: WindowsConfig
+) -> None:
     """Build every model, before hours are spent on what others need.
 
     Raises:
-        ConfigError: see `models.forecasting.candidates`.
+        ConfigError: see `models.forecasting.candidates`; an attribute that no series can have; a
+            sliding history that is too short for a model.
     """
-    if isinstance(task.horizon, int):
-        steps = task.horizon
-    else:
-        end = add_span(_ANY_STEP, task.horizon, task.freq, task.timezone)
-        steps = len(grid(_ANY_STEP, end, task.freq, task.timezone))
-    candidates([*local_models(models), *global_models(models)], models, task, max(steps, 1))
+    first = panel_end(_ANY_DAY, task, task.timezone)
+    last = move_target(target_start(first, task), task.horizon, task)
+    lead = len(grid(first, last, task.freq, task.timezone))
+    names = [*local_models(models), *global_models(models)]
+    able = candidates(names, models, task, lead)
+    check_attributes(able, attribute_names(sources))
+    cutoff = add_span(first, -1, task.freq, task.timezone)
+    since = first_known(cutoff, task, windows)
+    if since is None:
+        return
+    held = len(grid(since, first, task.freq, task.timezone))
+    for candidate in able:
+        if held < candidate.model.min_history:
+            raise ConfigError(
+                f"model '{candidate.name}' needs {candidate.model.min_history} steps, and "
+                f"'windows.history' shows it {held}: lengthen it, or take the model out"
+            )
 
 
 def backtest_models(

@@ -81,7 +81,10 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
         name="total_costs",
     )
     check = Node(
-        check_models, inputs=["params:task", "params:models"], outputs=None, name="check_models"
+        check_models,
+        inputs=["params:sources", "params:task", "params:models", "params:windows"],
+        outputs=None,
+        name="check_models",
     )
     shared = {"windows", *(f"{name}.points" for name in global_models)}
     return Pipeline([check, *across, *per_shard(shard, n_shards, shared).nodes, *tables, costs])
