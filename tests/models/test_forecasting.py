@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -85,11 +86,12 @@ def test_a_series_that_fails_gets_the_next_model_s_forecast_and_a_reason(
             "ValueError: predict returned a column twice: .*",
         ),
         (lambda found: found.assign(ds="tomorrow"), ".*tomorrow.*"),
+        (lambda found: None, "TypeError: predict returned NoneType, not a DataFrame"),
     ],
-    ids=["no column", "steps not asked for", "twice", "text", "a column twice", "no time"],
+    ids=["no column", "steps not asked for", "twice", "text", "a column twice", "no time", "none"],
 )
 def test_a_model_that_returns_what_it_should_not_is_told_so(
-    returns: Callable[[pd.DataFrame], pd.DataFrame], reason: str
+    returns: Callable[[pd.DataFrame], Any], reason: str
 ) -> None:
     found = run(Toy(returns=returns), small_panel(), daily_windows(2))
     assert np.isfinite(found.forecasts["y_hat"]).all()

@@ -92,6 +92,18 @@ def test_the_history_needed_is_two_seasons_where_there_is_a_season() -> None:
         ),
         ({"engine": "statsforecast", "options": {"model": "TSB"}}, "alpha_d"),
         ({"engine": "var", "options": {"lag": 2}}, "'lag'"),
+        ({"engine": "var", "options": {"lags": "two"}}, "'lags' is 'two': .* a whole number"),
+        (
+            {"engine": "sarimax", "options": {"known_columns": "no"}},
+            "'known_columns' is 'no': it should be true or false",
+        ),
+        (
+            {
+                "engine": "mlforecast",
+                "options": {"estimator": "sklearn.svm.SVR", "past_only_columns": ["rain"]},
+            },
+            r"'past_only_columns' is \['rain'\]: it should be true or false",
+        ),
         ({"engine": "sarimax", "options": {"sesons": 2}}, "'sesons'"),
         ({"engine": "mlforecast", "options": {"estimator": "sklearn.no.Such"}}, "sklearn.no"),
         ({"engine": "mlforecast", "options": {"estimator": "sklearn.svm.Such"}}, "Such"),

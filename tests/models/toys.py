@@ -38,7 +38,7 @@ class Toy(Model):
         explodes: str = "",
         fit_fails: bool = False,
         scope: str = "series",
-        returns: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+        returns: Callable[[pd.DataFrame], Any] | None = None,
         attributes: tuple[str, ...] = (),
         learns: Any = None,
     ):

@@ -333,6 +333,8 @@ def _checked_predict(
             not asked for or is there twice.
     """
     found = model.predict(state, history, future, horizon)
+    if not isinstance(found, pd.DataFrame):
+        raise TypeError(f"predict returned {type(found).__name__}, not a DataFrame")
     keys = ["unique_id", "ds"]
     wanted = [*keys, "y_hat", *(quantile_columns() if model.own_quantiles else [])]
     if missing := [name for name in wanted if name not in found]:

@@ -203,15 +203,15 @@ class Origin:
 
 
 def attribute_names(sources: SourcesConfig) -> list[str]:
-    """The attributes that series may have: parts of their ids, and columns of attribute sources."""
-    columns = [
-        name
-        for source_name, source in sources.of_role("attributes").items()
-        for column in source.renames.values()
-        for name in (column, f"{column}_{source_name}")
-    ]
-    wanted = dict.fromkeys([*sources.target[1].id_columns, *columns])
-    return [name for name in wanted if name != "unique_id"]
+    """The attributes of series: parts of their ids, and columns of attribute sources.
+
+    A column that is there already has its source's name added.
+    """
+    names = [name for name in sources.target[1].id_columns if name != "unique_id"]
+    for source_name, source in sources.of_role("attributes").items():
+        for column in source.renames.values():
+            names.append(f"{column}_{source_name}" if column in names else column)
+    return names
 
 
 def _of_series(vintages: Iterable[pd.DataFrame], ids: np.ndarray) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from typing import Any, Literal, NamedTuple
 
 from clepsydra.config import ModelsConfig, ModelSpec, TaskConfig
@@ -45,6 +46,11 @@ ENGINES = {
     "chronos": Engine("clepsydra.models.foundation.ChronosModel", "panel"),
 }
 _COMBINATION = "median"
+_PLAIN: dict[str, tuple[type, str]] = {
+    "bool": (bool, "true or false"),
+    "int": (int, "a whole number"),
+    "str": (str, "a text"),
+}
 
 
 def build_models(
@@ -119,6 +125,7 @@ def _scope(name: str, spec: ModelSpec) -> str:
 def _build(name: str, spec: ModelSpec, task: TaskConfig, lead: int) -> Model:
     engine: Any = _engine(name, spec)
     try:
+        _check_types(engine, spec.options)
         model = engine(task=task, lead=lead, **spec.options)
     except (TypeError, AttributeError, ImportError, ValueError) as error:
         raise ConfigError(f"model '{name}' (engine '{spec.engine}'): {error}") from error
@@ -134,6 +141,15 @@ def _build(name: str, spec: ModelSpec, task: TaskConfig, lead: int) -> Model:
             + ("; or give it 'quantiles: true'" if spec.engine == "mlforecast" else "")
         )
     return model
+
+
+def _check_types(engine: type[Model], options: dict[str, Any]) -> None:
+    """Python takes any text for a truth: `known_columns: "no"` would be a yes."""
+    for name, parameter in inspect.signature(engine).parameters.items():
+        wanted = _PLAIN.get(str(parameter.annotation).removesuffix(" | None"))
+        value = options.get(name)
+        if wanted and value is not None and type(value) is not wanted[0]:
+            raise TypeError(f"'{name}' is {value!r}: it should be {wanted[1]}")
 
 
 def _engine(name: str, spec: ModelSpec) -> type[Model]:

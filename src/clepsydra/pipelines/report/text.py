@@ -141,7 +141,7 @@ def _costs(seconds: dict[str, float], in_a_line: int = 4) -> list[str]:
 def _duration(seconds: float) -> str:
     if seconds >= 1:
         return f"{seconds:,.1f} s"
-    return f"{seconds * 1e3:.0f} ms" if seconds >= 0.01 else f"{seconds * 1e3:.1g} ms"
+    return f"{seconds * 1e3:.0f} ms" if seconds >= 0.0095 else f"{seconds * 1e3:.1g} ms"
 
 
 def _reasons(counts: dict[str, int]) -> str:
