@@ -89,9 +89,9 @@ def test_it_has_no_side_and_no_unit(seed: int, horizon: int, power: int) -> None
     [
         (np.zeros(50), 3, "the losses are the same at every time"),
         (np.full(50, 0.1), 3, "the losses differ by the same amount at every time"),
-        (np.arange(24.0), 24, "24 steps are too few for a horizon of 24"),
-        (np.array([1.0]), 1, "1 steps are too few for a horizon of 1"),
-        (np.array([]), 1, "0 steps are too few for a horizon of 1"),
+        (np.arange(24.0), 24, "24 steps; a test needs 25, of errors up to 24 steps ahead"),
+        (np.array([1.0]), 1, "1 steps; a test needs 2, of errors up to 1 steps ahead"),
+        (np.array([]), 1, "0 steps; a test needs 2, of errors up to 1 steps ahead"),
     ],
 )
 def test_where_there_is_no_test_a_note_says_why(

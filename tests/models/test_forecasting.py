@@ -30,8 +30,8 @@ def naive_too() -> Candidate:
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        ({"raises": "a"}, "ZeroDivisionError: bad luck"),
-        ({"nan": "a"}, "naive gave no finite value for every step"),
+        ({"raises": "a"}, r"ZeroDivisionError: bad luck \(toys.py:[0-9]+\)"),
+        ({"nan": "a"}, "naive gave [0-9]+ finite values of 24 steps"),
         ({"explodes": "a"}, r"implausible: 1e\+09, after values from .*"),
         ({"dies": "a"}, "its process ended with exit code 7"),
         ({"hangs": "a"}, "timed out (after 1 s|before)"),
@@ -86,7 +86,7 @@ def test_a_series_that_fails_gets_the_next_model_s_forecast_and_a_reason(
             "ValueError: predict returned a column twice: .*",
         ),
         (lambda found: found.assign(ds="tomorrow"), ".*tomorrow.*"),
-        (lambda found: None, "TypeError: predict returned NoneType, not a DataFrame"),
+        (lambda found: None, "TypeError: predict returned NoneType, not a DataFrame .*"),
     ],
     ids=["no column", "steps not asked for", "twice", "text", "a column twice", "no time", "none"],
 )
@@ -114,7 +114,8 @@ def test_text_for_one_series_is_a_reason_for_that_one_and_other_columns_are_no_m
 def test_a_fit_that_returns_no_state_by_series_is_a_reason() -> None:
     found = run(Toy(learns=[1, 2]), small_panel(), daily_windows(2))
     failed = found.failures[found.failures["unique_id"] != "tiny"]
-    assert set(failed["reason"]) == {"fit: TypeError: fit returned no state by series, but list"}
+    wanted = "fit: TypeError: fit returned no state by series, but list "
+    assert failed["reason"].str.startswith(wanted).all() and len(failed)
     assert np.isfinite(found.forecasts["y_hat"]).all()
 
 
@@ -136,7 +137,7 @@ def test_a_fit_that_fails_is_a_reason_for_every_series(scope: str) -> None:
     able = found.failures[found.failures["unique_id"] != "tiny"]
     assert len(able) == 3 * 2
     text = {"series": "fit: ", "panel": "fit failed: "}[scope]
-    assert set(able["reason"]) == {f"{text}RuntimeError: no fit today"}
+    assert set(able["reason"]) == {f"{text}RuntimeError: no fit today (toys.py:52)"}
 
 
 def test_a_series_too_short_for_a_model_or_a_season_repeats_its_last_value() -> None:

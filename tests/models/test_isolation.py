@@ -15,6 +15,7 @@ from clepsydra.cost import Cost
 from clepsydra.models.isolation import Isolation
 
 IDS = pd.Index([f"s{number:04}" for number in range(1000)])
+PLACE = "(test_isolation.py:30)"
 
 
 def work(ids: list[str], bad: set[str], how: str, log: str = "") -> list[str]:
@@ -48,7 +49,7 @@ def test_all_but_the_bad_ones_are_done_once(bad: set[str], timeout: float | None
     with Isolation() as isolation:
         done, reasons, cost = run(isolation, bad, timeout=timeout, expected=0.001)
     assert sorted(done) == sorted(set(IDS) - bad)
-    assert reasons == dict.fromkeys(bad, "ValueError: a bad series")
+    assert reasons == dict.fromkeys(bad, f"ValueError: a bad series {PLACE}")
     assert cost.seconds > 0
 
 
@@ -58,14 +59,14 @@ def test_where_everything_fails_alike_few_are_tried(timeout: float | None, tmp_p
     with Isolation() as isolation:
         done, reasons, _ = run(isolation, {"all"}, log=str(log), timeout=timeout, expected=0.001)
     assert done == []
-    assert reasons == dict.fromkeys(IDS, "ValueError: a bad series")
+    assert reasons == dict.fromkeys(IDS, f"ValueError: a bad series {PLACE}")
     assert len(log.read_text().splitlines()) < 150
 
 
 def test_reasons_that_differ_are_each_found() -> None:
     with Isolation() as isolation:
         _, reasons, _ = run(isolation, {"all"}, "differ", IDS[:40])
-    assert reasons == {uid: f"ValueError: bad: {uid}" for uid in IDS[:40]}
+    assert reasons == {uid: f"ValueError: bad: {uid} {PLACE}" for uid in IDS[:40]}
 
 
 def test_a_series_that_hangs_costs_about_two_time_outs_and_is_not_tried_again() -> None:

@@ -13,7 +13,7 @@ from clepsydra.config import ModelsConfig, TaskConfig
 from clepsydra.errors import ConfigError
 from clepsydra.models import statistical
 from clepsydra.models.base import History, quantile_columns
-from clepsydra.models.registry import build_models, combinations, global_models, local_models
+from clepsydra.models.registry import build_models, global_models, local_models
 from clepsydra.models.statistical import StatsforecastModel
 from helpers import make_series, make_task
 
@@ -138,7 +138,7 @@ def test_models_are_sorted_by_what_they_run_on() -> None:
     )
     assert local_models(models) == ["a", "c"]
     assert global_models(models) == ["b", "v", "n"]
-    assert combinations(models) == {"m": ["a", "b"]}
+    assert models.combinations == {"m": ["a", "b"]}
 
 
 @pytest.mark.parametrize(

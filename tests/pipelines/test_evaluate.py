@@ -173,8 +173,10 @@ def metrics_of(errors: dict[str, dict[str, float]], role: str = "select") -> pd.
     return pd.DataFrame(rows, columns=["unique_id", "role", "model", "metric", "value"])
 
 
-def champion(errors: dict[str, dict[str, float]], **options: Any) -> dict[str, str]:
-    found = choose_champions(metrics_of(errors), MODELS, EvaluateConfig(**options), series(*errors))
+def champion(
+    errors: dict[str, dict[str, float]], models: ModelsConfig = MODELS, **options: Any
+) -> dict[str, str]:
+    found = choose_champions(metrics_of(errors), models, EvaluateConfig(**options), series(*errors))
     return dict(zip(found["unique_id"], found["model"], strict=True))
 
 
@@ -184,6 +186,36 @@ def test_shrinkage_weighs_the_record_of_all_against_its_own() -> None:
     assert champion(errors, shrinkage=0)["own way"] == "odd"
     assert champion(errors, shrinkage=10)["own way"] == "good"
     assert champion(errors, shrinkage=0)["s1"] == "good"
+
+
+COMBINED = ModelsConfig.model_validate(
+    {**MODELS.model_dump(), "both": {"engine": "median", "options": {"of": ["good", "odd"]}}}
+)
+
+
+def test_a_combination_is_taken_where_a_model_is_better_by_less_than_noise() -> None:
+    noise = np.random.default_rng(0).normal(0, 0.05, 30)
+    errors = {
+        f"s{n}": {"ref": 1.0, "good": 0.80 + step, "odd": 0.95, "both": 0.803}
+        for n, step in enumerate(noise - noise.mean())
+    }
+    assert set(champion(errors).values()) == {"good"}
+    assert set(champion(errors, COMBINED, shrinkage=1000).values()) == {"both"}
+    found = choose_champions(metrics_of(errors), COMBINED, EVALUATE, series("s1"))
+    assert found["reason"][0].endswith("; good is better by less than a standard error")
+
+
+def test_a_model_that_is_clearly_better_is_taken_before_a_combination() -> None:
+    errors = {
+        f"s{n}": {"ref": 1.0, "good": 0.6 + n / 100, "odd": 0.95, "both": 0.78 + n / 90}
+        for n in range(9)
+    }
+    assert set(champion(errors, COMBINED).values()) == {"good"}
+
+
+def test_of_a_single_series_nothing_is_known_of_noise() -> None:
+    errors = {"a": {"ref": 1.0, "good": 0.8, "odd": 0.9, "both": 0.81}}
+    assert champion(errors, COMBINED) == {"a": "good"}
 
 
 def test_a_reference_that_is_never_wrong_is_champion() -> None:

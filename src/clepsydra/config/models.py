@@ -45,11 +45,9 @@ class ModelsConfig(RootModel[dict[str, ModelSpec]]):
     def _at_least_one(self) -> ModelsConfig:
         if not self.root:
             raise ValueError("name at least one model")
-        for name, spec in self.root.items():
-            if spec.engine != "median":
-                continue
-            members = spec.options.get("of") or []
-            plain = [other for other, its in self.root.items() if its.engine != "median"]
+        plain = [name for name in self.root if name not in self.combinations]
+        for name, members in self.combinations.items():
+            spec = self.root[name]
             unknown = [member for member in members if member not in plain]
             if unknown or not members:
                 raise ValueError(
@@ -63,6 +61,15 @@ class ModelsConfig(RootModel[dict[str, ModelSpec]]):
     def reference(self) -> str:
         """The first model: the reference, and the one of last resort."""
         return next(iter(self.root))
+
+    @property
+    def combinations(self) -> dict[str, list[str]]:
+        """The models that are the median of others, and of which."""
+        return {
+            name: list(spec.options.get("of") or [])
+            for name, spec in self.root.items()
+            if spec.engine == "median"
+        }
 
 
 class EvaluateConfig(Strict):

@@ -87,7 +87,8 @@ def diebold_mariano(difference: np.ndarray, horizon: int, lags: int | None = Non
     mean = float(difference.mean()) if steps else np.nan
     note = ""
     if steps <= max(horizon, lags, 1):
-        note = f"{steps} steps are too few for a horizon of {horizon}"
+        needed = max(horizon, lags, 1) + 1
+        note = f"{steps} steps; a test needs {needed}, of errors up to {horizon} steps ahead"
     elif not difference.any():
         note = "the losses are the same at every time"
     elif np.ptp(difference) <= _ROUNDING * np.abs(difference).max():

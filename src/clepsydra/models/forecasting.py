@@ -13,7 +13,7 @@ from clepsydra.config import ModelsConfig, TaskConfig
 from clepsydra.cost import Cost, measured
 from clepsydra.errors import ConfigError
 from clepsydra.models.base import History, Model, quantile_columns, rows_of
-from clepsydra.models.isolation import Isolation
+from clepsydra.models.isolation import Isolation, described
 from clepsydra.models.knowledge import Origin
 from clepsydra.models.registry import build_models, fallback_chain
 from clepsydra.models.screening import implausible, screen
@@ -131,13 +131,13 @@ def fit(
         learnt.state = {uid: its for uid, its in found.items() if not isinstance(its, Exception)}
         for uid, its in found.items():
             if isinstance(its, Exception):
-                learnt.reasons[uid] = f"{type(its).__name__}: {its}"
+                learnt.reasons[uid] = described(its)
         return learnt
     try:
         with measured() as spent:
             learnt.state = model.fit(shown.only(able))
     except Exception as error:  # of any library: it becomes a counted fallback
-        learnt.problem = f"fit failed: {type(error).__name__}: {error}"
+        learnt.problem = f"fit failed: {described(error)}"
     cost.add(spent)
     return learnt
 
@@ -255,9 +255,11 @@ def _attempt(
     rows[values] = rows[values].astype(float)
     if not candidate.own_intervals:
         rows[quantile_columns()] = np.nan
-    incomplete = ~np.isfinite(rows["y_hat"])
-    for uid in rows.loc[incomplete, "unique_id"].unique():
-        reasons.setdefault(str(uid), f"{candidate.name} gave no finite value for every step")
+    finite = np.isfinite(rows["y_hat"]).groupby(rows["unique_id"]).agg(["sum", "size"])
+    for uid, (given, asked) in finite[finite["sum"] < finite["size"]].iterrows():
+        reasons.setdefault(
+            str(uid), f"{candidate.name} gave {given} finite values of {asked} steps"
+        )
     for uid, reason in implausible(rows["y_hat"], rows["unique_id"], history).items():
         reasons.setdefault(uid, reason)
     rows.loc[rows["unique_id"].isin(reasons), values] = np.nan

@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+import traceback
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import TimeoutError as WaitedTooLong
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pandas as pd
@@ -15,7 +17,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from clepsydra.cost import Cost, measured
 
-__all__ = ["Isolation"]
+__all__ = ["Isolation", "described"]
 
 _Result = TypeVar("_Result")
 _LARGEST_PART = 512
@@ -47,7 +49,7 @@ class Isolation:
         ...     list(isolation.run(read, texts, pd.Index(list("abc")), reasons, cost))
         [[1.0], [3.0]]
         >>> reasons
-        {'b': "ValueError: could not convert string to float: 'two'"}
+        {'b': "ValueError: could not convert string to float: 'two' (<doctest ...>:2)"}
     """
 
     def __init__(self) -> None:
@@ -198,9 +200,26 @@ class _Task(Generic[_Result]):
         return self.seconds / self.done if self.done else self.expected
 
 
+def described(error: Exception) -> str:
+    """Kind, message and place of an error, in a line."""
+    place = getattr(error, "__notes__", [_place(error)])[-1]
+    return f"{type(error).__name__}: {error}{place}"
+
+
+def _place(error: Exception) -> str:
+    """File and line of the last call that is not in an installed library."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
+    return f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
+
+
 def _measured(work: Callable[..., _Result], *arguments: Any) -> tuple[_Result, Cost]:
     with measured() as cost:
-        result = work(*arguments)
+        try:
+            result = work(*arguments)
+        except Exception as error:
+            error.add_note(_place(error))  # this reaches another process, the traceback does not
+            raise
     return result, cost
 
 
@@ -209,4 +228,4 @@ def _reason(error: Exception, timeout: float | None) -> str:
         return f"timed out after {timeout:g} s"
     if isinstance(error, ProcessExpired):
         return f"its process ended with exit code {error.exitcode}"
-    return f"{type(error).__name__}: {error}"
+    return described(error)

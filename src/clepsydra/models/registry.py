@@ -13,7 +13,6 @@ from clepsydra.models.base import Model
 __all__ = [
     "ENGINES",
     "build_models",
-    "combinations",
     "fallback_chain",
     "global_models",
     "local_models",
@@ -45,7 +44,6 @@ ENGINES = {
     "neuralforecast": Engine("clepsydra.models.deep.NeuralforecastModel", "panel"),
     "chronos": Engine("clepsydra.models.foundation.ChronosModel", "panel"),
 }
-_COMBINATION = "median"
 _PLAIN: dict[str, tuple[type, str]] = {
     "bool": (bool, "true or false"),
     "int": (int, "a whole number"),
@@ -81,15 +79,6 @@ def global_models(models: ModelsConfig) -> list[str]:
     return _of_scope(models, "panel")
 
 
-def combinations(models: ModelsConfig) -> dict[str, list[str]]:
-    """The models that are the median of others, and of which."""
-    return {
-        name: list(spec.options["of"])
-        for name, spec in models.root.items()
-        if spec.engine == _COMBINATION
-    }
-
-
 def fallback_chain(name: str, models: ModelsConfig) -> list[str]:
     """The models that forecast in turn where `name` fails: its own list, or the reference.
 
@@ -112,7 +101,7 @@ def _of_scope(models: ModelsConfig, scope: str) -> list[str]:
     return [
         name
         for name, spec in models.root.items()
-        if spec.engine != _COMBINATION and _scope(name, spec) == scope
+        if name not in models.combinations and _scope(name, spec) == scope
     ]
 
 
@@ -159,7 +148,7 @@ def _engine(name: str, spec: ModelSpec) -> type[Model]:
     if not module:
         raise ConfigError(
             f"model '{name}': no engine '{spec.engine}'; there are {', '.join(ENGINES)}, "
-            f"{_COMBINATION}, or the path of a class, package.module.Class"
+            f"median, or the path of a class, package.module.Class"
         )
     try:
         engine = getattr(importlib.import_module(module), cls)

@@ -19,7 +19,6 @@ from clepsydra.errors import LeakError
 from clepsydra.models.canary import find_leaks
 from clepsydra.models.forecasting import candidates
 from clepsydra.models.knowledge import Knowledge
-from clepsydra.models.registry import combinations
 from clepsydra.models.wall import lead_steps
 from clepsydra.origins import allowed_cutoff, first_unknown
 from clepsydra.sharding import series_hash
@@ -77,7 +76,7 @@ def send_canary(
     its_future = future[future["unique_id"].isin(ids)]
     first = int((windows["role"] == "report").to_numpy().argmax())
     places = sorted({max(first - 1, 0), first, len(windows) - 1})
-    members = combinations(models)
+    members = models.combinations
     names = [name for name in models.root if name not in members]
     return find_leaks(
         candidates(names, models, task, lead_steps(future, task)),
@@ -136,7 +135,8 @@ def _said(row: dict[str, object]) -> str:
         )
     return (
         f"model '{row['model']}' is not reproducible: run again, it changed {moved}; give it a "
-        f"seed, and a budget in steps rather than in seconds"
+        f"seed ('random_state' of an estimator), and a budget in steps rather than in seconds, and "
+        f"run the line from 'train'"
     )
 
 

@@ -82,8 +82,13 @@ def choose_champions(
     A series' record of a model is its mean absolute error over the reference model's. A few days of
     one series say little, so it is blended with the record over all, the geometric mean of those
     ratios (AvgRelMAE: Davydenko and Fildes, Measuring forecasting accuracy, 2013), which no odd
-    series decides alone: `score = (own + shrinkage * all) / (1 + shrinkage)`. A series without a
-    scored window takes the model that is best over all.
+    series decides alone: `score = (own + shrinkage * all) / (1 + shrinkage)`. A series
+    without a scored window takes the model that is best over all.
+
+    A combination of models takes the place of one that is better by less than the standard error,
+    over the series, of their difference (the one-standard-error rule: Breiman and others,
+    Classification and Regression Trees, 1984): it errs less where the next weeks differ from those
+    that chose.
 
     Returns:
         `unique_id`, `model`, `reason`: a row for every series.
@@ -99,18 +104,38 @@ def choose_champions(
     weight = evaluate.shrinkage
     score = (own + weight * overall) / (1 + weight)
     best = overall.idxmin() if len(overall.dropna()) else models.reference
+    margins = _margins_of_combinations(np.log(own), models)
     rows = []
     for unique_id in series["unique_id"]:
         if unique_id not in score.index or score.loc[unique_id].isna().all():
             rows.append((unique_id, best, "no window of its own: the best model over all series"))
             continue
-        name = str(score.loc[unique_id].idxmin())
+        leader = str(score.loc[unique_id].idxmin())
+        behind = np.log(score.loc[unique_id] / score.loc[unique_id, leader])
+        near = behind[margins.index][behind[margins.index] <= margins[leader]]
+        name = str(near.idxmin()) if len(near) else leader
         reason = (
             f"{own.loc[unique_id, name]:.0%} of {models.reference}'s error on its own windows, "
             f"{overall[name]:.0%} over all series"
         )
+        if name != leader:
+            reason += f"; {leader} is better by less than a standard error"
         rows.append((unique_id, name, reason))
     return pd.DataFrame(rows, columns=["unique_id", "model", "reason"])
+
+
+def _margins_of_combinations(logs: pd.DataFrame, models: ModelsConfig) -> pd.DataFrame:
+    """Standard errors, over the series, of what a combination loses more than each model.
+
+    Args:
+        logs: of each series' relative errors, by model.
+
+    Returns:
+        A row for each combination, a column for each model; missing where fewer than two series
+        have both.
+    """
+    rows = {name: logs.rsub(logs[name], axis=0).sem() for name in models.combinations}
+    return pd.DataFrame(rows, index=logs.columns, columns=list(models.combinations), dtype=float).T
 
 
 def rank_models(

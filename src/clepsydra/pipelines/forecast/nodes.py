@@ -16,7 +16,7 @@ from clepsydra.models.forecasting import candidates, forecast
 from clepsydra.models.intervals import add_quantiles
 from clepsydra.models.isolation import Isolation
 from clepsydra.models.knowledge import Knowledge
-from clepsydra.models.registry import combinations, local_models
+from clepsydra.models.registry import local_models
 from clepsydra.models.wall import lead_steps
 from clepsydra.origins import target_start
 
@@ -51,7 +51,7 @@ def forecast_models(
                 f"'{key}' has changed since the bundle {bundle['bundle_id']} was made; "
                 f"run 'train', 'evaluate' and 'deploy' again"
             )
-    members = combinations(models)
+    members = models.combinations
     ids = set(panel["unique_id"].unique())
     needed: set[str] = set()
     for unique_id, champion in bundle["champions"].items():
@@ -100,7 +100,7 @@ def assemble_forecasts(
         raise PanelError(
             f"the calibration is not the one of bundle {bundle['bundle_id']}; run 'deploy' again"
         )
-    table = combine(pd.concat([part for part in points if len(part)]), combinations(models), task)
+    table = combine(pd.concat([part for part in points if len(part)]), models.combinations, task)
     start = target_start(pd.Timestamp(clock["panel_end"]), task)
     champion = table["unique_id"].map(bundle["champions"])
     table = table[(table["ds"] >= start) & (table["model"] == champion)]

@@ -121,7 +121,7 @@ def _windows(number: int) -> str:
 def _leaks(verdicts: dict[str, list[str]]) -> list[str]:
     """What the canary found; a leak stops the line before this is read."""
     clean = len(verdicts.get("clean", []))
-    lines = [labelled("leaks", f"none: {clean} models forecast the same with another future")]
+    lines = [labelled("leaks", f"none seen: {clean} models forecast the same with another future")]
     if untested := verdicts.get("not tested"):
         lines.append(labelled("", f"not tested, all fallbacks: {', '.join(untested)}"))
     for verdict in ("leak", "not reproducible"):

@@ -13,7 +13,7 @@ from clepsydra.models.backtest import backtest
 from clepsydra.models.combining import assemble
 from clepsydra.models.forecasting import candidates, check_attributes
 from clepsydra.models.knowledge import Knowledge, attribute_names
-from clepsydra.models.registry import combinations, global_models, local_models
+from clepsydra.models.registry import global_models, local_models
 from clepsydra.models.wall import lead_steps
 from clepsydra.origins import first_known, move_target, panel_end, target_start
 from clepsydra.timegrid import add_span, grid
@@ -97,7 +97,7 @@ def assemble_backtests(
     parts = [local_points, *global_points]
     points = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
     points = points[points["unique_id"].isin(ids)]
-    return assemble(points, panel, windows, combinations(models), task)
+    return assemble(points, panel, windows, models.combinations, task)
 
 
 def total_costs(*costs: pd.DataFrame) -> pd.DataFrame:
