@@ -223,6 +223,11 @@ START = "2013-07-01T00:00"
         ({"minimum": "low"}, "minimum", "valid number"),
         ({"require": {"x": "no x"}}, "require", "'require' has no effect"),
         # Names that tables have already
+        (
+            {**ATTRIBUTES, "columns": {"a": "unit"}},
+            "columns",
+            "'unit' in 'columns' is what the tables call a column of their own",
+        ),
         ({"id": ["freq"]}, "id", "'freq' in 'id' is what the tables call a column of their own"),
         ({**COVARIATE, "columns": ["y"]}, "columns", "'y' in 'columns' is what the tables call"),
         ({**COVARIATE, "columns": {"t": "ds"}}, "columns", "'ds' in 'columns'"),

@@ -29,7 +29,7 @@ from clepsydra.pipelines.train.nodes import (
     check_models,
     total_costs,
 )
-from helpers import flights, make_series, make_task, project_models
+from helpers import NEW_YORK, flights, make_series, make_task, project_models
 
 IDS = ("EWR-UA", "JFK-B6", "LGA-MQ")
 PAST_ONLY = ["temperature_f", "wind_mph", "rain_in", "visibility_mi"]
@@ -186,6 +186,17 @@ def test_a_sliding_history_begins_so_much_before_each_cutoff() -> None:
         assert rows["ds"].min() == pd.Timestamp(day) - pd.Timedelta("47h")
         assert rows["ds"].max() == pd.Timestamp(day)
     assert set(knowledge.at(pd.Timestamp(day)).history(5).described["steps"]) == {5}
+
+
+@pytest.mark.parametrize("day", ["2013-10-30", "2013-11-03 12:00", "2013-11-04", "2013-03-11"])
+def test_a_sliding_history_in_steps_has_as_many_where_clocks_change(day: str) -> None:
+    steps = pd.date_range("2013-01-01", "2013-12-01", freq="h")
+    panel = make_series("a", steps[0], np.arange(len(steps), dtype=float))
+    sliding = WindowsConfig(calibrate=0, select=1, report=1, history=48)
+    task = make_task(timezone=NEW_YORK)
+    origin = replace(knowledge_of(panel, task), sliding=sliding).at(pd.Timestamp(day))
+    for asked, given in ((None, 48), (100, 48), (5, 5)):
+        assert origin.history(asked).described["steps"].tolist() == [given]
 
 
 @pytest.mark.parametrize(

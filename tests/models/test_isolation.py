@@ -121,6 +121,52 @@ def test_a_process_that_may_not_start_another_does_the_work_itself(
     assert set(reasons) == {"s0001"}
 
 
+class OddError(Exception):
+    """Pickles, and cannot be read again: it is made of other arguments than it keeps."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"{code}:\n {text}")
+
+
+def odd(ids: list[str]) -> list[str]:
+    if "s0007" in ids:
+        raise OddError(7, "no luck")
+    return ids
+
+
+@pytest.mark.parametrize("timeout", [None, 5.0])
+def test_an_error_that_no_other_process_can_read_is_a_reason_of_one_series(
+    timeout: float | None,
+) -> None:
+    reasons: dict[str, str] = {}
+    with Isolation() as isolation:
+        parts = list(isolation.run(odd, lambda part: (list(part),), IDS, reasons, Cost(), timeout))
+    assert len([uid for part in parts for uid in part]) == len(IDS) - 1
+    assert reasons == {"s0007": "OddError: 7: no luck (test_isolation.py:133)"}
+
+
+class Unreadable:
+    """A result that does not pickle."""
+
+    def __reduce__(self) -> str:
+        raise TypeError("no pickle of me")
+
+
+def unreadable(ids: list[str]) -> Any:
+    return Unreadable() if "s0007" in ids else ids
+
+
+def test_a_result_that_does_not_pickle_is_a_reason_of_one_series() -> None:
+    reasons: dict[str, str] = {}
+    with Isolation() as isolation:
+        parts = list(
+            isolation.run(unreadable, lambda part: (list(part),), IDS, reasons, Cost(), 5.0)
+        )
+    assert len([uid for part in parts for uid in part]) == len(IDS) - 1
+    assert set(reasons) == {"s0007"}
+    assert "no pickle of me" in reasons["s0007"]
+
+
 def test_nothing_is_asked_of_no_series() -> None:
     """All of the second half are tried one by one, and go well: none of it is left."""
     ids = pd.Index([f"{number:02}" for number in range(24)])

@@ -7,11 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toys import knowledge_of
+from toys import Toy, knowledge_of
 
 from clepsydra.config import CleaningConfig, TaskConfig
+from clepsydra.models.canary import find_leaks
+from clepsydra.models.forecasting import Candidate
 from clepsydra.models.knowledge import Knowledge
 from clepsydra.pipelines.clean.regular import regularize
 from helpers import make_task
@@ -90,3 +93,17 @@ def test_a_jump_is_an_outlier_until_it_turns_out_to_be_a_level() -> None:
     shown = knowledge.at(ds[74]).history().rows
     assert shown["y"].iloc[-3:].max() < 12
     assert knowledge.at(ds[90]).history().rows["y"].iloc[-3:].min() >= 40
+
+
+@pytest.mark.parametrize("method", ["hampel", "iqr", "stl"])
+def test_the_canary_is_clean_where_outliers_are_replaced(method: str) -> None:
+    cleaning = CleaningConfig.model_validate({"outliers": {"method": method, "replace": True}})
+    task = make_task()
+    knowledge = known_of(cleaned(observed_rows(0), task, cleaning), task, cleaning)
+    starts = pd.to_datetime(["2013-01-06", "2013-01-07", "2013-01-09"])
+    windows = pd.DataFrame(
+        {"cutoff": starts - STEP, "target_start": starts, "target_end": starts + 24 * STEP}
+    )
+    models = [Candidate("mine", Toy(), None, False, None)]
+    found = find_leaks(models, {}, knowledge, windows, 1, 7).to_dict("records")[0]
+    assert (found["verdict"], found["seen_later"]) == ("clean", True)

@@ -104,6 +104,14 @@ def test_the_history_needed_is_two_seasons_where_there_is_a_season() -> None:
             },
             r"'past_only_columns' is \['rain'\]: it should be true or false",
         ),
+        (
+            {"engine": "plain_annotations.PlainModel", "options": {"flag": "no"}},
+            "'flag' is 'no': it should be true or false",
+        ),
+        (
+            {"engine": "plain_annotations.PlainModel", "options": {"share": "a half"}},
+            "'share' is 'a half': it should be a number",
+        ),
         ({"engine": "sarimax", "options": {"sesons": 2}}, "'sesons'"),
         ({"engine": "mlforecast", "options": {"estimator": "sklearn.no.Such"}}, "sklearn.no"),
         ({"engine": "mlforecast", "options": {"estimator": "sklearn.svm.Such"}}, "Such"),

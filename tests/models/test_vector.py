@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -122,7 +124,28 @@ def test_a_series_that_repeats_its_season_takes_nothing_from_the_others(history:
     pd.testing.assert_frame_equal(one.predict(None, whole, future(whole, 2), 2), alone)
 
 
-def test_series_that_cannot_be_told_apart_are_not_forecast_in_smaller_groups() -> None:
+@pytest.mark.parametrize("able", [True, False])
+def test_a_group_that_has_no_equations_leaves_the_others_theirs(
+    history: History, monkeypatch: pytest.MonkeyPatch, able: bool
+) -> None:
+    forecast = VarModel._forecast
+
+    def fails(self: VarModel, y: pd.DataFrame, *rest: Any) -> Any:
+        if able and "c" in y:
+            return forecast(self, y, *rest)
+        raise np.linalg.LinAlgError("3-th leading minor not positive definite")
+
+    monkeypatch.setattr(VarModel, "_forecast", fails)
+    one = VarModel(TASK, 2, lags=2, group_by="kind")
+    if able:
+        found = one.predict(None, history, future(history, 2), 2)
+        assert set(found["unique_id"]) == {"c", "d"}
+        return
+    with pytest.raises(np.linalg.LinAlgError, match="3-th leading minor"):
+        one.predict(None, history, future(history, 2), 2)
+
+
+def test_a_group_with_too_few_steps_is_not_forecast_in_smaller_ones() -> None:
     """A joint model that fails fails as a whole: half a group would be another model."""
     random = np.random.default_rng(0)
     frames = [make_series(uid, "2013-01-01", random.normal(10, 1, 240)) for uid in "abcdefgh"]

@@ -13,7 +13,6 @@ from clepsydra.config import EvaluateConfig, ModelsConfig
 from clepsydra.models.intervals import quantile_columns
 from clepsydra.models.metrics import METRICS
 from clepsydra.pipelines.evaluate.nodes import (
-    choose_champions,
     compare_models,
     judge_champions,
     measure_losses,
@@ -147,92 +146,6 @@ def test_the_clocks_change_is_no_error_of_a_timetable() -> None:
     assert seasonal_scales(panel, windows, make_task())["scale"][0] > 0
 
 
-def series(*ids: str) -> pd.DataFrame:
-    return pd.DataFrame({"unique_id": list(ids)})
-
-
-def test_the_best_model_is_chosen_and_a_series_without_windows_gets_the_best_of_all(
-    metrics: pd.DataFrame,
-) -> None:
-    ids = ("a", "b", "c", "flat", "new", "unseen")
-    champions = choose_champions(metrics, MODELS, EVALUATE, series(*ids))
-    assert champions["unique_id"].tolist() == list(ids)
-    assert set(champions["model"]) == {"good"}
-    assert (champions["reason"] != "").all()
-    assert champions["reason"].iloc[-1].startswith("no window of its own")
-
-
-def metrics_of(errors: dict[str, dict[str, float]], role: str = "select") -> pd.DataFrame:
-    """MAE and MASE of each series and model."""
-    rows = [
-        (uid, role, model, metric, value)
-        for uid, models in errors.items()
-        for model, value in models.items()
-        for metric in ("mae", "mase", "coverage_80")
-    ]
-    return pd.DataFrame(rows, columns=["unique_id", "role", "model", "metric", "value"])
-
-
-def champion(
-    errors: dict[str, dict[str, float]], models: ModelsConfig = MODELS, **options: Any
-) -> dict[str, str]:
-    found = choose_champions(metrics_of(errors), models, EvaluateConfig(**options), series(*errors))
-    return dict(zip(found["unique_id"], found["model"], strict=True))
-
-
-def test_shrinkage_weighs_the_record_of_all_against_its_own() -> None:
-    errors = {f"s{n}": {"ref": 1.0, "good": 0.8, "odd": 1.2} for n in range(9)}
-    errors["own way"] = {"ref": 1.0, "good": 0.9, "odd": 0.7}
-    assert champion(errors, shrinkage=0)["own way"] == "odd"
-    assert champion(errors, shrinkage=10)["own way"] == "good"
-    assert champion(errors, shrinkage=0)["s1"] == "good"
-
-
-COMBINED = ModelsConfig.model_validate(
-    {**MODELS.model_dump(), "both": {"engine": "median", "options": {"of": ["good", "odd"]}}}
-)
-
-
-def test_a_combination_is_taken_where_a_model_is_better_by_less_than_noise() -> None:
-    noise = np.random.default_rng(0).normal(0, 0.05, 30)
-    errors = {
-        f"s{n}": {"ref": 1.0, "good": 0.80 + step, "odd": 0.95, "both": 0.803}
-        for n, step in enumerate(noise - noise.mean())
-    }
-    assert set(champion(errors).values()) == {"good"}
-    assert set(champion(errors, COMBINED, shrinkage=1000).values()) == {"both"}
-    found = choose_champions(metrics_of(errors), COMBINED, EVALUATE, series("s1"))
-    assert found["reason"][0].endswith("; good is better by less than a standard error")
-
-
-def test_a_model_that_is_clearly_better_is_taken_before_a_combination() -> None:
-    errors = {
-        f"s{n}": {"ref": 1.0, "good": 0.6 + n / 100, "odd": 0.95, "both": 0.78 + n / 90}
-        for n in range(9)
-    }
-    assert set(champion(errors, COMBINED).values()) == {"good"}
-
-
-def test_of_a_single_series_nothing_is_known_of_noise() -> None:
-    errors = {"a": {"ref": 1.0, "good": 0.8, "odd": 0.9, "both": 0.81}}
-    assert champion(errors, COMBINED) == {"a": "good"}
-
-
-def test_a_reference_that_is_never_wrong_is_champion() -> None:
-    errors = {uid: {"ref": 0.0, "good": 1.0, "odd": 2.0} for uid in "ab"}
-    assert champion(errors) == {"a": "ref", "b": "ref"}
-
-
-def test_when_nothing_is_ever_wrong_there_is_still_a_champion_for_every_series() -> None:
-    errors = {uid: {"ref": 0.0, "good": 0.0, "odd": 0.0} for uid in "ab"}
-    assert set(champion(errors)) == {"a", "b"}
-
-
-def test_without_any_score_the_reference_is_champion(metrics: pd.DataFrame) -> None:
-    found = choose_champions(metrics.iloc[:0], MODELS, EVALUATE, series("a", "b"))
-    assert found["model"].tolist() == ["ref", "ref"]
-
-
 @pytest.fixture(scope="module")
 def losses(backtests: pd.DataFrame, windows: pd.DataFrame, scales: pd.DataFrame) -> pd.DataFrame:
     return measure_losses(backtests, windows, scales)
@@ -321,7 +234,7 @@ def test_models_are_compared_with_the_reference_and_the_best(losses: pd.DataFram
 def judge(
     metrics: pd.DataFrame, scales: pd.DataFrame, windows: pd.DataFrame, *ids: str
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    champions = choose_champions(metrics, MODELS, EVALUATE, series(*ids))
+    champions = pd.DataFrame({"unique_id": ids, "model": "good"})
     return judge_champions(metrics, champions, scales, windows, MODELS)
 
 

@@ -20,12 +20,13 @@ Part = Literal["year", "month", "day", "hour", "minute"]
 _NAME = re.compile(r"(?!shard_|panel$)[A-Za-z][A-Za-z0-9_]*")
 _PARTS = get_args(Part)
 # What the tables that take columns of a source call their own.
+_OF_SERIES = {
+    *("shard", "freq", "season_lengths", "first_ds", "last_ds", "n_observations", "flags", "unit")
+}
 _OWN_COLUMNS = {
-    "target": {
-        *("shard", "freq", "season_lengths", "first_ds", "last_ds", "n_observations", "flags")
-    },
+    "target": _OF_SERIES,
     "covariate": {"unique_id", "join_key", "ds", "y", "is_imputed", "is_outlier", "y_observed"},
-    "attributes": {"unique_id", "join_key"},
+    "attributes": {"unique_id", "join_key", *_OF_SERIES},
 }
 
 

@@ -106,14 +106,12 @@ class Isolation:
         self, task: _Task[_Result], part: pd.Index, deadline: float | None
     ) -> Iterator[_Result]:
         """Results of the part, or of its halves if it fails."""
-        started = time.perf_counter()
-        try:
-            result, spent = self._attempt(task, part, deadline)
-        except Exception as error:  # of any library: it becomes a counted fallback
-            task.cost.seconds += time.perf_counter() - started
+        result, spent = self._attempt(task, part, deadline)
+        if isinstance(result, _Failure):
+            task.cost.add(spent)
             if len(part) == 1 or task.together:
                 for unique_id in part:
-                    task.failed(str(unique_id), error)
+                    task.failed(str(unique_id), result)
                 return
             middle = len(part) // 2
             for half in (part[:middle], part[middle:]):
@@ -138,18 +136,36 @@ class Isolation:
         return others[:0]
 
     def _attempt(
-        self, task: _Task[_Result], part: pd.Index, deadline: float | None
-    ) -> tuple[_Result, Cost]:
+        self, task: _Task[Any], part: pd.Index, deadline: float | None
+    ) -> tuple[Any, Cost]:
+        """The result or the failure of a part, and what it took."""
         arguments = task.arguments(part)
         # A daemonic process, such as a worker of Celery's, may not start another.
         if deadline is None or multiprocessing.current_process().daemon:
             return _measured(task.work, *arguments)
-        if self._pool is None:
+        if self._pool is None or not self._pool.active:
             method = os.environ.get("KEDRO_MP_CONTEXT")
             self._pool = ProcessPool(1, context=multiprocessing.get_context(method))
-        return self._pool.schedule(
-            _measured, args=(task.work, *arguments), timeout=deadline
-        ).result()
+        started = time.perf_counter()
+        try:
+            return self._pool.schedule(
+                _measured, args=(task.work, *arguments), timeout=deadline
+            ).result()
+        except WaitedTooLong:
+            failure = _Failure(f"timed out after {task.timeout:g} s", hung=True)
+        except ProcessExpired as error:
+            failure = _Failure(f"its process ended with exit code {error.exitcode}")
+        except Exception as error:  # such as a result that does not pickle
+            failure = _Failure(described(error))
+        return failure, Cost(time.perf_counter() - started)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why a part has no result. It is text, since not every exception reaches another process."""
+
+    reason: str
+    hung: bool = False
 
 
 @dataclass
@@ -185,12 +201,11 @@ class _Task(Generic[_Result]):
         self.cost.add(spent)
         self.seconds, self.done, self.alike = self.seconds + spent.seconds, self.done + size, 0
 
-    def failed(self, unique_id: str, error: Exception) -> None:
-        reason = _reason(error, self.timeout)
-        if isinstance(error, WaitedTooLong):
+    def failed(self, unique_id: str, failure: _Failure) -> None:
+        if failure.hung:
             self.hung.add(unique_id)
-        self.alike = self.alike + 1 if reason == self.last_reason else 1
-        self.last_reason = self.reasons[unique_id] = reason
+        self.alike = self.alike + 1 if failure.reason == self.last_reason else 1
+        self.last_reason = self.reasons[unique_id] = failure.reason
 
     def is_hopeless(self) -> bool:
         """Whether nothing has gone well, and the last so many failed alike."""
@@ -201,31 +216,21 @@ class _Task(Generic[_Result]):
 
 
 def described(error: Exception) -> str:
-    """Kind, message and place of an error, in a line."""
-    place = getattr(error, "__notes__", [_place(error)])[-1]
-    return f"{type(error).__name__}: {error}{place}"
+    """Kind, message and place of an error, in a line.
 
-
-def _place(error: Exception) -> str:
-    """File and line of the last call that is not in an installed library."""
+    The place is the last call that is not in an installed library.
+    """
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
-    return f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
+    place = [f"({Path(own[-1].filename).name}:{own[-1].lineno})"] if own else []
+    return " ".join([f"{type(error).__name__}:", *str(error).split(), *place])
 
 
-def _measured(work: Callable[..., _Result], *arguments: Any) -> tuple[_Result, Cost]:
+def _measured(work: Callable[..., _Result], *arguments: Any) -> tuple[_Result | _Failure, Cost]:
+    result: _Result | _Failure
     with measured() as cost:
         try:
             result = work(*arguments)
-        except Exception as error:
-            error.add_note(_place(error))  # this reaches another process, the traceback does not
-            raise
+        except Exception as error:  # of any library: it becomes a counted fallback
+            result = _Failure(described(error))
     return result, cost
-
-
-def _reason(error: Exception, timeout: float | None) -> str:
-    if isinstance(error, WaitedTooLong):
-        return f"timed out after {timeout:g} s"
-    if isinstance(error, ProcessExpired):
-        return f"its process ended with exit code {error.exitcode}"
-    return described(error)

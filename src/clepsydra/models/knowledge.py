@@ -145,12 +145,15 @@ class Origin:
 
     def history(self, longest: int | None = None) -> History:
         """The last `longest` steps of every series up to and including the cutoff; or all."""
+        sliding = self._knowledge.sliding
+        shown = sliding.history if sliding else None
+        if isinstance(shown, int):
+            # Steps are those that models see; the clocks may repeat some.
+            longest = min(longest or shown, shown)
         if longest not in self._histories:
             past = self._past
-            sliding = self._knowledge.sliding
-            first = first_known(self.cutoff, self.task, sliding) if sliding else None
-            if first is not None:
-                past = past[past["ds"] >= first]
+            if sliding and isinstance(shown, str):
+                past = past[past["ds"] >= first_known(self.cutoff, self.task, sliding)]
             past = as_known(past, self._knowledge.vintages, self._now)
             if longest:
                 # More than it takes, for clocks that repeat an hour.

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import itertools
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -131,7 +132,8 @@ class MlforecastModel(Model):
         self._ends = sorted({-(-lead * number // blocks) for number in range(1, blocks + 1)})
         self._lags, self._rolling_means = lags, rolling_means
         if not self._recursive:
-            _check_direct([*(lags or []), *map(int, rolling_means or {})], self._ends)
+            _check_direct("lags", lags or [], self._ends)
+            _check_direct("rolling_means", map(int, rolling_means or {}), self._ends)
         self._takes_missing = get_tags(self._models["y_hat"]).input_tags.allow_nan
         self._transforms = list(target_transforms)
         self._balance = balance
@@ -179,6 +181,8 @@ class MlforecastModel(Model):
         features = len(self._lags_of(end)) + sum(map(len, self._means_of(end).values()))
         features += len(_columns(rows))
         series = rows["unique_id"].nunique()
+        if not features:
+            raise ValueError("no feature: give it 'lags', 'rolling_means' or columns to use")
         able = len(rows) - series * (self.min_history - 1)
         if able < features:
             raise ValueError(
@@ -288,11 +292,18 @@ def _check_lightgbm(cls: type, params: dict[str, Any]) -> None:
         raise ValueError(f"LightGBM has no parameter '{unknown[0]}'{hint}")
 
 
-def _check_direct(lags: list[int], ends: list[int]) -> None:
-    if short := sorted({lag for lag in lags if lag < ends[0]}):
+def _check_direct(option: str, lags: Iterable[int], ends: list[int]) -> None:
+    """Every lag is of use to the first block, and every block has one."""
+    lags = sorted(lags)
+    if short := [lag for lag in lags if lag < ends[0]]:
         raise ValueError(
-            f"'lags' or 'rolling_means' name {short}, and a direct model knows nothing newer than "
-            f"{ends[0]} steps: leave them out, or use 'strategy: recursive' or more 'blocks'"
+            f"'{option}' names {short}, and a direct model knows nothing newer than {ends[0]} "
+            f"steps: leave them out, or use 'strategy: recursive' or more 'blocks'"
+        )
+    if lags and lags[-1] < ends[-1]:
+        raise ValueError(
+            f"'{option}' names nothing from {ends[-1]} steps on, which is what the block that ends "
+            f"there knows: add one, or take fewer 'blocks'"
         )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import inspect
-from typing import Any, Literal, NamedTuple
+from types import UnionType
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from clepsydra.config import ModelsConfig, ModelSpec, TaskConfig
 from clepsydra.errors import ConfigError
@@ -44,10 +44,20 @@ ENGINES = {
     "neuralforecast": Engine("clepsydra.models.deep.NeuralforecastModel", "panel"),
     "chronos": Engine("clepsydra.models.foundation.ChronosModel", "panel"),
 }
-_PLAIN: dict[str, tuple[type, str]] = {
-    "bool": (bool, "true or false"),
-    "int": (int, "a whole number"),
-    "str": (str, "a text"),
+
+
+class _Plain(NamedTuple):
+    """What a value of a plain type may be in YAML."""
+
+    kinds: tuple[type, ...]
+    text: str
+
+
+_PLAIN = {
+    bool: _Plain((bool,), "true or false"),
+    int: _Plain((int,), "a whole number"),
+    float: _Plain((int, float), "a number"),
+    str: _Plain((str,), "a text"),
 }
 
 
@@ -134,11 +144,17 @@ def _build(name: str, spec: ModelSpec, task: TaskConfig, lead: int) -> Model:
 
 def _check_types(engine: type[Model], options: dict[str, Any]) -> None:
     """Python takes any text for a truth: `known_columns: "no"` would be a yes."""
-    for name, parameter in inspect.signature(engine).parameters.items():
-        wanted = _PLAIN.get(str(parameter.annotation).removesuffix(" | None"))
+    try:
+        hints = get_type_hints(engine.__init__)
+    except NameError:  # of types that only a type checker imports
+        return
+    for name, hint in hints.items():
         value = options.get(name)
-        if wanted and value is not None and type(value) is not wanted[0]:
-            raise TypeError(f"'{name}' is {value!r}: it should be {wanted[1]}")
+        kinds = get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
+        wanted = [kind for kind in kinds if kind is not type(None)]
+        plain = _PLAIN.get(wanted[0]) if len(wanted) == 1 else None
+        if plain and value is not None and type(value) not in plain.kinds:
+            raise TypeError(f"'{name}' is {value!r}: it should be {plain.text}")
 
 
 def _engine(name: str, spec: ModelSpec) -> type[Model]:

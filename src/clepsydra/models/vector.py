@@ -63,7 +63,7 @@ class VarModel(Model):
     def predict(
         self, state: None, history: History, future: pd.DataFrame, horizon: int
     ) -> pd.DataFrame:
-        frames = []
+        frames, problem = [], None
         for ids in self._groups(history):
             y = _wide(history, ids)
             z = self._stationary(y)
@@ -74,8 +74,9 @@ class VarModel(Model):
             ds = future.loc[future["unique_id"] == ids[0], "ds"].to_numpy()
             try:
                 level, error = self._forecast(y[ids], z[ids], horizon)
-            except (ValueError, np.linalg.LinAlgError):
-                continue  # this group has none; the others have
+            except np.linalg.LinAlgError as singular:
+                problem = singular  # this group has none; the others have
+                continue
             for column, unique_id in enumerate(ids):
                 quantiles = level[:, [column]] + error[:, [column]] * norm.ppf(LEVELS)
                 frames.append(
@@ -83,6 +84,8 @@ class VarModel(Model):
                         unique_id=unique_id, ds=ds, y_hat=level[:, column]
                     )
                 )
+        if problem and not frames:
+            raise problem
         if not frames:
             raise ValueError(
                 f"no group of two series or more has two steps for each of its parameters: give "

@@ -1,4 +1,4 @@
-"""Score the backtests, rank the models, and choose a champion for every series."""
+"""Score the backtests, rank the models, and judge the champions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from clepsydra.models.metrics import history_scales, score_groups
 from clepsydra.models.wall import to_wall_frame
 
 __all__ = [
-    "choose_champions",
     "compare_models",
     "judge_champions",
     "measure_losses",
@@ -24,7 +23,6 @@ __all__ = [
 ]
 
 _ROLES = ("select", "report")
-_LEAST_ERROR = 0.05
 # What a metric that is not least at its best should be.
 _NOMINAL = {"coverage_95": 0.95, "coverage_80": 0.80, "bias": 0.0}
 
@@ -72,70 +70,6 @@ def measure_losses(
     """
     reporting = windows.loc[windows["role"] == "report", "cutoff"]
     return losses_over_time(backtests[backtests["cutoff"].isin(reporting)], scales)
-
-
-def choose_champions(
-    metrics: pd.DataFrame, models: ModelsConfig, evaluate: EvaluateConfig, series: pd.DataFrame
-) -> pd.DataFrame:
-    """The model of each series, from the windows that select, and why.
-
-    A series' record of a model is its mean absolute error over the reference model's. A few days of
-    one series say little, so it is blended with the record over all, the geometric mean of those
-    ratios (AvgRelMAE: Davydenko and Fildes, Measuring forecasting accuracy, 2013), which no odd
-    series decides alone: `score = (own + shrinkage * all) / (1 + shrinkage)`. A series
-    without a scored window takes the model that is best over all.
-
-    A combination of models takes the place of one that is better by less than the standard error,
-    over the series, of their difference (the one-standard-error rule: Breiman and others,
-    Classification and Regression Trees, 1984): it errs less where the next weeks differ from those
-    that chose.
-
-    Returns:
-        `unique_id`, `model`, `reason`: a row for every series.
-    """
-    rows_of_mae = metrics[(metrics["role"] == "select") & (metrics["metric"] == "mae")]
-    errors = rows_of_mae.pivot(index="unique_id", columns="model", values="value")
-    errors = errors.reindex(columns=list(models.root))
-    reference = errors[models.reference]
-    # Both sides of a ratio get a little of the mean error: series without an error have one too.
-    least = _LEAST_ERROR * reference.mean() or np.finfo(float).tiny
-    own = errors.add(least).div(reference.add(least), axis=0)
-    overall = np.exp(np.log(own).mean())
-    weight = evaluate.shrinkage
-    score = (own + weight * overall) / (1 + weight)
-    best = overall.idxmin() if len(overall.dropna()) else models.reference
-    margins = _margins_of_combinations(np.log(own), models)
-    rows = []
-    for unique_id in series["unique_id"]:
-        if unique_id not in score.index or score.loc[unique_id].isna().all():
-            rows.append((unique_id, best, "no window of its own: the best model over all series"))
-            continue
-        leader = str(score.loc[unique_id].idxmin())
-        behind = np.log(score.loc[unique_id] / score.loc[unique_id, leader])
-        near = behind[margins.index][behind[margins.index] <= margins[leader]]
-        name = str(near.idxmin()) if len(near) else leader
-        reason = (
-            f"{own.loc[unique_id, name]:.0%} of {models.reference}'s error on its own windows, "
-            f"{overall[name]:.0%} over all series"
-        )
-        if name != leader:
-            reason += f"; {leader} is better by less than a standard error"
-        rows.append((unique_id, name, reason))
-    return pd.DataFrame(rows, columns=["unique_id", "model", "reason"])
-
-
-def _margins_of_combinations(logs: pd.DataFrame, models: ModelsConfig) -> pd.DataFrame:
-    """Standard errors, over the series, of what a combination loses more than each model.
-
-    Args:
-        logs: of each series' relative errors, by model.
-
-    Returns:
-        A row for each combination, a column for each model; missing where fewer than two series
-        have both.
-    """
-    rows = {name: logs.rsub(logs[name], axis=0).sem() for name in models.combinations}
-    return pd.DataFrame(rows, index=logs.columns, columns=list(models.combinations), dtype=float).T
 
 
 def rank_models(

@@ -1,8 +1,8 @@
 from kedro.pipeline import Node, Pipeline
 
+from clepsydra.pipelines.evaluate.champions import choose_champions
 from clepsydra.pipelines.evaluate.leaks import refuse_leaks, send_canary
 from clepsydra.pipelines.evaluate.nodes import (
-    choose_champions,
     compare_models,
     judge_champions,
     measure_losses,
@@ -78,7 +78,14 @@ def create_pipeline(n_shards: int) -> Pipeline:
             ),
             Node(
                 choose_champions,
-                inputs=["metrics", "params:models", "params:evaluate", "series"],
+                inputs=[
+                    "metrics",
+                    "backtests",
+                    "windows",
+                    "params:models",
+                    "params:evaluate",
+                    "series",
+                ],
                 outputs="champions",
                 name="choose_champions",
             ),

@@ -45,7 +45,9 @@ def check_models(
     since = first_known(cutoff, task, windows)
     if since is None:
         return
-    held = len(grid(since, first, task.freq, task.timezone))
+    held = windows.history
+    if not isinstance(held, int):
+        held = len(grid(since, first, task.freq, task.timezone))
     for candidate in able:
         if held < candidate.model.min_history:
             raise ConfigError(
