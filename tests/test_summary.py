@@ -82,7 +82,7 @@ def test_every_figure_is_printed() -> None:
         "1,133 in backtests (theta 1,111, sarimax 22), 6 in forecasts (sarimax 6)",
         "var FORECAST NOTHING of its own: ValueError: 'group_by' is 'region'",
         "sarimax 2.3 s, theta 12 ms, naive 0.1 ms",
-        "none: 3 models forecast the same with another future",
+        "none seen: 3 models forecast the same with another future",
         "not tested, all fallbacks: var",
         "no reason to retrain",
         "12.3 s; no node was timed",

@@ -161,4 +161,4 @@ def test_why_a_series_could_not_be_fitted_is_kept(
     with Isolation() as isolation:
         learnt = fit(candidate, knowledge.at(history.rows["ds"].max()), isolation, Cost())
     assert set(learnt.state) == {"b"}
-    assert learnt.reasons == {"a": "LinAlgError: singular matrix"}
+    assert learnt.reasons == {"a": "LinAlgError: singular matrix (test_state_space.py:155)"}
