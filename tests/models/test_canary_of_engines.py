@@ -38,6 +38,9 @@ ENGINES: dict[str, dict[str, Any]] = {
     "components": {"engine": "unobserved_components", "options": {"maxiter": 5}},
     "smoothing": {"engine": "exponential_smoothing", "options": {"season_length": 24}},
     "var": {"engine": "var"},
+    "autoregression": {"engine": "autoregression"},
+    "windows": {"engine": "window_regression"},
+    "window_trees": {"engine": "window_regression", "max_history": 1000, "options": TREES},
     "ridge": {
         "engine": "mlforecast",
         "options": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "autoregressive_lags",
     "default_lags",
     "default_rolling_means",
     "recursive_lags",
@@ -71,3 +72,23 @@ def recursive_rolling_means(season_lengths: list[int]) -> dict[int, list[int]]:
         {1: [24, 168]}
     """
     return {1: [size for size in sorted(set(season_lengths)) if size > 1]}
+
+
+def autoregressive_lags(season_lengths: list[int]) -> list[int]:
+    """Lags of a regression of one series on its own past.
+
+    Every step of the shortest season and one more, those around twice it, each of the shortest
+    seasons up to the longest one, and those around each season.
+
+    Examples:
+        >>> autoregressive_lags([4, 12])
+        [1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13]
+        >>> autoregressive_lags([1])
+        [1, 2, 3]
+    """
+    short, long = min(season_lengths), max(season_lengths)
+    lags = {*range(1, short + 2), *range(2 * short - 1, 2 * short + 2)}
+    lags |= set(range(short, long, short))
+    for length in season_lengths:
+        lags |= {length - 1, length, length + 1}
+    return sorted(lag for lag in lags if lag >= 1)

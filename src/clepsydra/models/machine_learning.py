@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import inspect
-import itertools
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,6 +23,7 @@ from sklearn.utils import get_tags
 
 from clepsydra.config import TaskConfig
 from clepsydra.models.base import LEVELS, History, Model, Use, quantile_columns
+from clepsydra.models.estimators import regressor
 from clepsydra.models.lags import (
     default_lags,
     default_rolling_means,
@@ -37,8 +34,6 @@ from clepsydra.models.lags import (
 __all__ = ["MlforecastModel"]
 
 _LOWEST_LEVEL = 0.02
-# As many threads as OpenMP is allowed, which is what the runner sets.
-_LIGHTGBM = {"verbosity": -1, "deterministic": True, "force_row_wise": True, "n_jobs": 0}
 
 
 @dataclass(frozen=True)
@@ -123,7 +118,7 @@ class MlforecastModel(Model):
             raise ValueError("'blocks' and 'quantiles' need 'strategy: direct'")
         if unknown := [name for name in target_transforms if name not in _TRANSFORMS]:
             raise ValueError(f"'target_transforms' names {unknown}: {', '.join(_TRANSFORMS)}")
-        self._models = {"y_hat": _regressor(estimator, params or {})}
+        self._models = {"y_hat": regressor(estimator, params or {})}
         if quantiles:
             for name, level in zip(quantile_columns(), LEVELS, strict=True):
                 self._models[name] = _of_quantile(self._models["y_hat"], level)
@@ -269,27 +264,6 @@ class MlforecastModel(Model):
         names = [f"static_{number}" for number in range(values.shape[1])]
         table = pd.DataFrame(values, columns=names, index=static["unique_id"].to_numpy())
         return rows.join(table, on="unique_id")
-
-
-def _regressor(path: str, params: dict[str, Any]) -> RegressorMixin:
-    module, _, name = path.rpartition(".")
-    cls = getattr(importlib.import_module(module), name)
-    if module.split(".")[0] != "lightgbm":
-        return cls(**params)
-    _check_lightgbm(cls, params)
-    return cls(**{**_LIGHTGBM, **params})
-
-
-def _check_lightgbm(cls: type, params: dict[str, Any]) -> None:
-    """LightGBM itself takes any name, and at most says that it does not know it."""
-    from lightgbm.basic import _ConfigAliases
-
-    aliases = _ConfigAliases._get_all_param_aliases()
-    names = {*inspect.signature(cls).parameters, *aliases, *itertools.chain(*aliases.values())}
-    if unknown := sorted(set(params) - names):
-        near = difflib.get_close_matches(unknown[0], names, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise ValueError(f"LightGBM has no parameter '{unknown[0]}'{hint}")
 
 
 def _check_direct(option: str, lags: Iterable[int], ends: list[int]) -> None:

@@ -32,6 +32,7 @@ class Engine(NamedTuple):
 ENGINES = {
     "statsforecast": Engine("clepsydra.models.statistical.StatsforecastModel", "series"),
     "naive2": Engine("clepsydra.models.naive2.Naive2Model", "series"),
+    "autoregression": Engine("clepsydra.models.autoregression.AutoregressionModel", "series"),
     "sarimax": Engine("clepsydra.models.state_space.SarimaxModel", "series"),
     "unobserved_components": Engine(
         "clepsydra.models.state_space.UnobservedComponentsModel", "series"
@@ -40,6 +41,9 @@ ENGINES = {
         "clepsydra.models.state_space.ExponentialSmoothingModel", "series"
     ),
     "var": Engine("clepsydra.models.vector.VarModel", "panel"),
+    "window_regression": Engine(
+        "clepsydra.models.window_regression.WindowRegressionModel", "panel"
+    ),
     "mlforecast": Engine("clepsydra.models.machine_learning.MlforecastModel", "panel"),
     "neuralforecast": Engine("clepsydra.models.deep.NeuralforecastModel", "panel"),
     "chronos": Engine("clepsydra.models.foundation.ChronosModel", "panel"),
