@@ -78,6 +78,16 @@ def test_forecasts_move_with_the_unit_of_each_series(factor: float, number: int)
     np.testing.assert_allclose(forecast(other, future), expected, rtol=1e-6)
 
 
+def test_a_series_of_a_few_spikes_does_not_spoil_the_others() -> None:
+    history, future, truth = made()
+    spikes = history.rows["unique_id"] == "s000"
+    place = history.rows.groupby("unique_id").cumcount()
+    y = history.rows["y"].where(~spikes, place.isin([20, 41, 55]).astype(float))
+    found = forecast(History.of(history.rows.assign(y=y)), future)
+    error = np.abs(np.log(found[1:] / truth[1:])).mean()
+    assert error < 1.3 * np.abs(np.log(forecast(history, future)[1:] / truth[1:])).mean()
+
+
 def test_the_order_of_the_future_does_not_matter() -> None:
     history, future, _ = made()
     model = WindowRegressionModel(make_task(season_lengths=[4]), LEAD)

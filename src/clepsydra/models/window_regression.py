@@ -22,6 +22,8 @@ __all__ = ["WindowRegressionModel"]
 _SHARE_OF_NEWER = 0.2
 # How far beyond all that was seen a forecast may go, in units of the range of what was.
 _MARGIN = 1.0
+# How much further than most a series may move for the others to learn from it.
+_WILD = 3.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class WindowRegressionModel(Model):
 
     Every origin in the history of every series is a row: what was known at it, relative to the
     level at it, explains the steps that followed. Series above zero are seen as logarithms, others
-    in units of their mean size.
+    in units of their root mean square. No weight is learnt from
+    series that move far further than most.
 
     Sources: see `models.anchored` and `models.multitask`; Montero-Manso and Hyndman, Principles and
     algorithms for forecasting groups of time series: locality and globality (2021), for why one
@@ -97,6 +100,7 @@ class WindowRegressionModel(Model):
         steps = range(1, self._lead + 1)
         targets = np.stack([layout.value[origin + step] - level for step in steps])
         if self._regressor is None:
+            weight = weight * _tame(targets, series)
             learnt: MultitaskRidge | PooledRegressor = MultitaskRidge.of(
                 map(features_of.step, steps), targets, weight, newer
             )
@@ -181,7 +185,7 @@ class _Features:
 
 @dataclass(frozen=True)
 class _Scale:
-    """How each series is seen: as logarithms, or in units of its mean size."""
+    """How each series is seen: as logarithms, or in units of its root mean square."""
 
     ids: np.ndarray
     log: np.ndarray
@@ -193,7 +197,7 @@ class _Scale:
         ids, code = np.unique(names, return_inverse=True)
         lowest = np.full(len(ids), np.inf)
         np.minimum.at(lowest, code, y)
-        size = np.bincount(code, np.abs(y)) / np.bincount(code)
+        size = np.sqrt(np.bincount(code, y**2) / np.bincount(code))
         return cls(ids, (lowest > 0) & log, np.where(size > 0, size, 1.0))
 
     def there(self, y: np.ndarray, names: np.ndarray) -> np.ndarray:
@@ -206,6 +210,13 @@ class _Scale:
         """`[S, H]` in units of the series."""
         seen = np.where(self.log[:, None], np.exp(np.minimum(values, 700.0)), values)
         return seen * self.unit[:, None]
+
+
+def _tame(targets: np.ndarray, series: np.ndarray) -> np.ndarray:
+    """Whether each origin is of a series that moves about as far as most; `[R]`."""
+    number = np.bincount(series)
+    moves = np.bincount(series, (targets**2).mean(axis=0)) / np.maximum(number, 1)
+    return moves[series] <= _WILD**2 * np.median(moves[number > 0])
 
 
 def _bounded(values: np.ndarray, layout: Layout) -> np.ndarray:
