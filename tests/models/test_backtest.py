@@ -27,7 +27,9 @@ from clepsydra.pipelines.train.nodes import (
     assemble_backtests,
     backtest_models,
     check_models,
+    measure_members,
     total_costs,
+    weigh_members,
 )
 from helpers import NEW_YORK, flights, make_series, make_task, project_models
 
@@ -56,7 +58,9 @@ def run_all(real: dict[str, Any], panel: pd.DataFrame) -> pd.DataFrame:
     with threadpool_limits(1):  # more threads only wait for each other on so little data
         local, *_ = backtest_models(panel, *common)
         others = [backtest_models(panel, *common, name=name)[0] for name in global_models(models)]
-    return assemble_backtests(panel, local, real["windows"], task, models, *others)
+    errors = measure_members(panel, local, real["windows"], task, models, *others)
+    weights = weigh_members(real["windows"], task, models, errors)
+    return assemble_backtests(panel, local, real["windows"], task, models, weights, *others)
 
 
 @pytest.fixture(scope="module")

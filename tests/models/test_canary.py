@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from toys import Toy, knowledge_of
 
-from clepsydra.config import TaskConfig
+from clepsydra.config import Combination, TaskConfig
 from clepsydra.errors import LeakError
 from clepsydra.models import combining
 from clepsydra.models import knowledge as door
@@ -53,7 +53,7 @@ def what_is_known(task: TaskConfig) -> Knowledge:
 def send(model: Model, task: TaskConfig | None = None, hours: int = 0) -> dict[str, Any]:
     task = task or make_task()
     candidate = Candidate("mine", model, None, False, None)
-    both = {"both": ["mine"]}
+    both = {"both": Combination(method="weighted", of=["mine"])}
     table = find_leaks([candidate], both, what_is_known(task), windows(task, hours), 1, 7)
     found, of_both = table.to_dict("records")
     assert of_both["model"] == "both"

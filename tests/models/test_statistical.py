@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from toys import Toy
 
-from clepsydra.config import ModelsConfig, TaskConfig
+from clepsydra.config import Combination, ModelsConfig, TaskConfig
 from clepsydra.errors import ConfigError
 from clepsydra.models import statistical
 from clepsydra.models.base import History, quantile_columns
@@ -146,13 +146,16 @@ def test_models_are_sorted_by_what_they_run_on() -> None:
     )
     assert local_models(models) == ["a", "c"]
     assert global_models(models) == ["b", "v", "n"]
-    assert models.combinations == {"m": ["a", "b"]}
+    assert models.combinations == {"m": Combination(method="median", of=["a", "b"])}
 
 
 @pytest.mark.parametrize(
     ("engine", "says"),
     [
-        ("oracle", "model 'mine': no engine 'oracle'; there are statsforecast, .*median, or the"),
+        (
+            "oracle",
+            "model 'mine': no engine 'oracle'; there are .*median, mean, weighted, stacked, or the",
+        ),
         ("no.such.Model", "model 'mine' .*No module named 'no'"),
         ("collections.NoModel", "model 'mine' .*NoModel"),
         ("collections.Counter", "'collections.Counter' is no subclass of clepsydra.models.base"),

@@ -11,6 +11,7 @@ import pytest
 
 from clepsydra.config import DeployConfig, ModelsConfig
 from clepsydra.errors import LeakError
+from clepsydra.models.weights import NOW
 from clepsydra.pipelines.deploy.nodes import build_bundle, decide_promotion
 from helpers import make_series, make_task
 
@@ -69,6 +70,18 @@ def test_a_backtest_that_leaks_promotes_nobody() -> None:
         decide_promotion(CHAMPIONS, verdict, canary("leak"), DeployConfig())
 
 
+# Of the windows together, and as they were at an earlier cutoff.
+WEIGHTS = pd.DataFrame(
+    {
+        "combination": "both",
+        "cutoff": [pd.Timestamp("2013-01-01"), NOW, NOW],
+        "model": ["ref", "ref", "good"],
+        "weight": [1.0, 0.25, 0.75],
+        "windows": [0, 4, 4],
+    }
+)
+
+
 def bundle(**changes: Any) -> tuple[dict[str, Any], pd.DataFrame]:
     random = np.random.default_rng(0)
     panel = make_series("a", "2013-01-01", range(48))
@@ -86,6 +99,7 @@ def bundle(**changes: Any) -> tuple[dict[str, Any], pd.DataFrame]:
         "panel": panel,
         "task": make_task(),
         "models": MODELS,
+        "weights": WEIGHTS,
         "clock": CLOCK,
         **changes,
     }
@@ -98,6 +112,7 @@ def test_the_same_content_is_the_same_bundle() -> None:
     pd.testing.assert_frame_equal(calibration, again)
     assert json.loads(json.dumps(first)) == first
     assert first["champions"] == {"a": "good", "b": "ref"}
+    assert first["weights"] == {"both": {"ref": 0.25, "good": 0.75}}
     assert set(calibration["model"]) == {"good", "ref"}
     assert {"clepsydra", "pandas", "mlforecast"} <= set(first["versions"])
 

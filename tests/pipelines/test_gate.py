@@ -299,6 +299,7 @@ def test_what_is_published_starts_at_midnight(tmp_path: Path) -> None:
         "bundle_id": "b",
         "calibration_sha256": fingerprint(calibration),
         "champions": {"a": "theta"},
+        "weights": {},
     }
     published = assemble_forecasts(
         bundle, calibration, found["series"], task, project_models(), found["clock"], points

@@ -8,6 +8,7 @@ from clepsydra.config.base import LATEST, parse_as_of
 from clepsydra.config.cleaning import CleaningConfig, OutlierConfig
 from clepsydra.config.feeds import FileFormat, HttpConfig, Pagination, RequestWindow, SqlConfig
 from clepsydra.config.models import (
+    Combination,
     DeployConfig,
     EvaluateConfig,
     ModelsConfig,
@@ -21,6 +22,7 @@ __all__ = [
     "LATEST",
     "CalendarConfig",
     "CleaningConfig",
+    "Combination",
     "DeployConfig",
     "EvaluateConfig",
     "FileFormat",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import Field, RootModel, model_validator
+from pydantic import Field, RootModel, ValidationError, model_validator
 
 from clepsydra.config.base import Strict
 
 __all__ = [
+    "Combination",
     "DeployConfig",
     "EvaluateConfig",
     "ModelSpec",
@@ -17,10 +18,37 @@ __all__ = [
 ]
 
 
+Method = Literal["median", "mean", "weighted", "stacked"]
+
+
+class Combination(Strict):
+    """How forecasts of several models become one."""
+
+    method: Method
+    of: list[str] = Field(min_length=1, description="the models")
+    power: float = Field(
+        4.0, ge=0, description="of 'weighted': weights are errors to the power of minus this"
+    )
+
+    @model_validator(mode="after")
+    def _power_is_of_weights(self) -> Combination:
+        if "power" in self.model_fields_set and self.method != "weighted":
+            raise ValueError(f"'power' is an option of 'weighted', not of '{self.method}'")
+        return self
+
+    @property
+    def learns(self) -> bool:
+        """Whether its weights come from the errors of backtests."""
+        return self.method in {"weighted", "stacked"}
+
+
 class ModelSpec(Strict):
     """One model: the engine that runs it and the engine's options."""
 
-    engine: str = Field(description="a name of `models.registry.ENGINES`, 'median', or a class")
+    engine: str = Field(
+        description="a name of `models.registry.ENGINES`, a way to combine others (median, mean, "
+        "weighted, stacked), or a class"
+    )
     options: dict[str, Any] = Field(default_factory=dict)
     max_history: int | None = Field(
         None,
@@ -46,15 +74,9 @@ class ModelsConfig(RootModel[dict[str, ModelSpec]]):
         if not self.root:
             raise ValueError("name at least one model")
         plain = [name for name in self.root if name not in self.combinations]
-        for name, members in self.combinations.items():
-            spec = self.root[name]
-            unknown = [member for member in members if member not in plain]
-            if unknown or not members:
-                raise ValueError(
-                    f"'{name}': 'of' names {unknown or 'no model'}; choose from {plain}"
-                )
-            if wrong := sorted(set(spec.options) - {"of"}):
-                raise ValueError(f"'{name}': a median has no option {wrong}; its only one is 'of'")
+        for name, combination in self.combinations.items():
+            if unknown := [member for member in combination.of if member not in plain]:
+                raise ValueError(f"'{name}': 'of' names {unknown}; choose from {plain}")
         return self
 
     @property
@@ -63,13 +85,27 @@ class ModelsConfig(RootModel[dict[str, ModelSpec]]):
         return next(iter(self.root))
 
     @property
-    def combinations(self) -> dict[str, list[str]]:
-        """The models that are the median of others, and of which."""
-        return {
-            name: list(spec.options.get("of") or [])
-            for name, spec in self.root.items()
-            if spec.engine == "median"
-        }
+    def combinations(self) -> dict[str, Combination]:
+        """The models that combine others.
+
+        Raises:
+            ValueError: one of them names no model, or has an option that it does not know.
+        """
+        found = {}
+        for name, spec in self.root.items():
+            if spec.engine not in get_args(Method):
+                continue
+            try:
+                found[name] = Combination.model_validate(
+                    {"of": [], **spec.options, "method": spec.engine}
+                )
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(str(part) for part in first["loc"])
+                raise ValueError(
+                    f"'{name}' ({spec.engine}): {where or 'its options'}: {first['msg']}"
+                ) from None
+        return found
 
 
 class EvaluateConfig(Strict):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from clepsydra.config import Combination
 from clepsydra.models.backtest import backtest
 from clepsydra.models.base import quantile_columns
 from clepsydra.models.combining import assemble
 from clepsydra.models.forecasting import Candidate
 from clepsydra.models.knowledge import Knowledge
+from clepsydra.models.weights import member_errors, weigh
 from clepsydra.origins import allowed_cutoff, first_unknown
 
 __all__ = ["alter", "find_leaks"]
@@ -23,7 +26,7 @@ _KEYS = ["unique_id", "cutoff", "ds", "model"]
 
 def find_leaks(
     models: list[Candidate],
-    members: dict[str, list[str]],
+    combinations: Mapping[str, Combination],
     knowledge: Knowledge,
     windows: pd.DataFrame,
     asked: int,
@@ -38,7 +41,7 @@ def find_leaks(
 
     Args:
         models: from `candidates`.
-        members: combination to its models.
+        combinations: models that combine others.
         knowledge: a few series: of a model that learns from all, any few will do.
         windows: `cutoff`, `target_start`, `target_end`, oldest first: from those before the one in
             question intervals are made, those after it show whether the change can be seen at all.
@@ -58,13 +61,17 @@ def find_leaks(
     def run(known_then: Knowledge) -> tuple[pd.DataFrame, pd.DataFrame]:
         result = backtest(models, known_then, windows, refit_every, final_fit=False)
         panel, task = known_then.panel, known_then.task
-        return assemble(result.forecasts, panel, windows, members, task), result.failures
+        errors = member_errors(result.forecasts, panel, windows, combinations, task)
+        weights = weigh(errors, windows, combinations, task)
+        backtests = assemble(result.forecasts, panel, windows, combinations, weights, task)
+        return backtests, result.failures
 
     honest, failures = run(knowledge)
     changed, _ = run(alter(knowledge, known))
     again: pd.DataFrame | None = None
     failed = failures[failures["cutoff"] == window["cutoff"]]
-    parts_of = {candidate.name: [candidate.name] for candidate in models} | members
+    parts_of = {candidate.name: [candidate.name] for candidate in models}
+    parts_of |= {name: combination.of for name, combination in combinations.items()}
     rows = []
     for name, parts in parts_of.items():
         found = _compare(*_of(name, honest, changed, honest["cutoff"] == window["cutoff"]))

@@ -7,6 +7,7 @@ from types import UnionType
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from clepsydra.config import ModelsConfig, ModelSpec, TaskConfig
+from clepsydra.config.models import Method
 from clepsydra.errors import ConfigError
 from clepsydra.models.base import Model
 
@@ -168,7 +169,7 @@ def _engine(name: str, spec: ModelSpec) -> type[Model]:
     if not module:
         raise ConfigError(
             f"model '{name}': no engine '{spec.engine}'; there are {', '.join(ENGINES)}, "
-            f"median, or the path of a class, package.module.Class"
+            f"{', '.join(get_args(Method))}, or the path of a class, package.module.Class"
         )
     try:
         engine = getattr(importlib.import_module(module), cls)

@@ -12,6 +12,7 @@ import pandas as pd
 from clepsydra.config import DeployConfig, ModelsConfig, TaskConfig
 from clepsydra.fingerprint import fingerprint
 from clepsydra.models.intervals import calibrate
+from clepsydra.models.weights import NOW
 from clepsydra.pipelines.evaluate.leaks import refuse_leaks
 
 __all__ = ["build_bundle", "decide_promotion"]
@@ -57,12 +58,14 @@ def build_bundle(
     panel: pd.DataFrame,
     task: TaskConfig,
     models: ModelsConfig,
+    weights: pd.DataFrame,
     clock: dict[str, str],
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """All that forecasting needs besides the fitted models, under one content hash.
 
     Returns:
-        bundle: `bundle_id`, champions, model descriptions, task, data fingerprint, versions.
+        bundle: `bundle_id`, champions, model descriptions, weights of combinations, task, data
+            fingerprint, versions.
         calibration: residual quantiles of the champions, see `models.intervals.calibrate`.
     """
     chosen = dict(zip(promoted_champions["unique_id"], promoted_champions["model"], strict=True))
@@ -75,9 +78,19 @@ def build_bundle(
         "champions": chosen,
         "models": models.model_dump(mode="json"),
         "task": task.model_dump(mode="json"),
+        "weights": _current(weights),
         "panel_sha256": fingerprint(panel),
         "calibration_sha256": fingerprint(calibration),
         "versions": {library: version(library) for library in _LIBRARIES},
     }
     canonical = json.dumps(content, sort_keys=True).encode()
     return {"bundle_id": hashlib.sha256(canonical).hexdigest()[:16], **content}, calibration
+
+
+def _current(weights: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Combination to its members' weights, as all windows say."""
+    now = weights[weights["cutoff"] == NOW]
+    return {
+        str(name): dict(zip(its["model"], its["weight"], strict=True))
+        for name, its in now.groupby("combination", sort=True)
+    }

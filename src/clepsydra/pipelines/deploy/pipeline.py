@@ -22,6 +22,7 @@ def create_pipeline() -> Pipeline:
                     "panel",
                     "params:task",
                     "params:models",
+                    "weights",
                     "clock",
                 ],
                 outputs=["bundle", "calibration"],

@@ -76,11 +76,11 @@ def send_canary(
     its_future = future[future["unique_id"].isin(ids)]
     first = int((windows["role"] == "report").to_numpy().argmax())
     places = sorted({max(first - 1, 0), first, len(windows) - 1})
-    members = models.combinations
-    names = [name for name in models.root if name not in members]
+    combinations = models.combinations
+    names = [name for name in models.root if name not in combinations]
     return find_leaks(
         candidates(names, models, task, lead_steps(future, task)),
-        members,
+        combinations,
         Knowledge.of(panel, its_future, series, sources, task, windows_config, cleaning, vintages),
         windows.iloc[places],
         places.index(first),

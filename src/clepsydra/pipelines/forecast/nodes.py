@@ -18,6 +18,7 @@ from clepsydra.models.isolation import Isolation
 from clepsydra.models.knowledge import Knowledge
 from clepsydra.models.registry import local_models
 from clepsydra.models.wall import lead_steps
+from clepsydra.models.weights import NOW
 from clepsydra.origins import target_start
 
 __all__ = ["assemble_forecasts", "forecast_models"]
@@ -51,12 +52,12 @@ def forecast_models(
                 f"'{key}' has changed since the bundle {bundle['bundle_id']} was made; "
                 f"run 'train', 'evaluate' and 'deploy' again"
             )
-    members = models.combinations
+    combinations = models.combinations
     ids = set(panel["unique_id"].unique())
     needed: set[str] = set()
     for unique_id, champion in bundle["champions"].items():
         if unique_id in ids:
-            needed.update(members.get(champion, [champion]))
+            needed.update(combinations[champion].of if champion in combinations else [champion])
     points = [_empty_points(future)]
     failures = [pd.DataFrame(columns=["unique_id", "reason", "fallback", "model"], dtype=object)]
     names = [name] if name else local_models(models)
@@ -100,7 +101,8 @@ def assemble_forecasts(
         raise PanelError(
             f"the calibration is not the one of bundle {bundle['bundle_id']}; run 'deploy' again"
         )
-    table = combine(pd.concat([part for part in points if len(part)]), models.combinations, task)
+    together = pd.concat([part for part in points if len(part)])
+    table = combine(together, models.combinations, _weights(bundle["weights"]), task)
     start = target_start(pd.Timestamp(clock["panel_end"]), task)
     champion = table["unique_id"].map(bundle["champions"])
     table = table[(table["ds"] >= start) & (table["model"] == champion)]
@@ -113,3 +115,13 @@ def assemble_forecasts(
     table = add_quantiles(table.assign(cutoff=pd.Timestamp(clock["cutoff"])), calibration, task)
     columns = ["unique_id", "cutoff", "ds", "model", "y_hat", *quantile_columns()]
     return table[columns].sort_values(["unique_id", "ds"], ignore_index=True)
+
+
+def _weights(bundled: dict[str, dict[str, float]]) -> pd.DataFrame:
+    """A bundle's weights as `models.combining.combine` takes them."""
+    rows = [
+        (name, NOW, model, weight)
+        for name, weights in bundled.items()
+        for model, weight in weights.items()
+    ]
+    return pd.DataFrame(rows, columns=["combination", "cutoff", "model", "weight"])

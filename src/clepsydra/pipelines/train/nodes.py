@@ -15,10 +15,18 @@ from clepsydra.models.forecasting import candidates, check_attributes
 from clepsydra.models.knowledge import Knowledge, attribute_names
 from clepsydra.models.registry import global_models, local_models
 from clepsydra.models.wall import lead_steps
+from clepsydra.models.weights import member_errors, weigh
 from clepsydra.origins import first_known, move_target, panel_end, target_start
 from clepsydra.timegrid import add_span, grid
 
-__all__ = ["assemble_backtests", "backtest_models", "check_models", "total_costs"]
+__all__ = [
+    "assemble_backtests",
+    "backtest_models",
+    "check_models",
+    "measure_members",
+    "total_costs",
+    "weigh_members",
+]
 
 # In a month in which hardly any clocks move.
 _ANY_DAY = dt.date(2001, 2, 1)
@@ -92,14 +100,40 @@ def assemble_backtests(
     windows: pd.DataFrame,
     task: TaskConfig,
     models: ModelsConfig,
+    weights: pd.DataFrame,
     *global_points: pd.DataFrame,
 ) -> pd.DataFrame:
     """One shard's backtests: every model and combination, see `models.combining.assemble`."""
-    ids = panel["unique_id"].unique()
-    parts = [local_points, *global_points]
+    points = _of_shard(panel, local_points, *global_points)
+    return assemble(points, panel, windows, models.combinations, weights, task)
+
+
+def measure_members(
+    panel: pd.DataFrame,
+    local_points: pd.DataFrame,
+    windows: pd.DataFrame,
+    task: TaskConfig,
+    models: ModelsConfig,
+    *global_points: pd.DataFrame,
+) -> pd.DataFrame:
+    """One shard's part of what combinations learn from, see `models.weights.member_errors`."""
+    points = _of_shard(panel, local_points, *global_points)
+    return member_errors(points, panel, windows, models.combinations, task)
+
+
+def weigh_members(
+    windows: pd.DataFrame, task: TaskConfig, models: ModelsConfig, *errors: pd.DataFrame
+) -> pd.DataFrame:
+    """The weights of all combinations, see `models.weights.weigh`."""
+    filled = [part for part in errors if len(part)]
+    together = pd.concat(filled or errors[:1], ignore_index=True)
+    return weigh(together, windows, models.combinations, task)
+
+
+def _of_shard(panel: pd.DataFrame, *parts: pd.DataFrame) -> pd.DataFrame:
+    """The forecasts of the shard's own series."""
     points = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
-    points = points[points["unique_id"].isin(ids)]
-    return assemble(points, panel, windows, models.combinations, task)
+    return points[points["unique_id"].isin(panel["unique_id"].unique())]
 
 
 def total_costs(*costs: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,9 @@ from clepsydra.pipelines.train.nodes import (
     assemble_backtests,
     backtest_models,
     check_models,
+    measure_members,
     total_costs,
+    weigh_members,
 )
 from clepsydra.sharding import gather, per_shard, sharded
 
@@ -28,6 +30,8 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
         n_shards: one node a shard for the models of single series.
         global_models: one node each.
     """
+    of_globals = [f"{name}.points" for name in global_models]
+    of_points = ["panel@pandas", "points", "windows", "params:task", "params:models"]
     shard = Pipeline(
         [
             Node(
@@ -38,17 +42,10 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
                 tags="models",
             ),
             Node(
-                assemble_backtests,
-                inputs=[
-                    "panel@pandas",
-                    "points",
-                    "windows",
-                    "params:task",
-                    "params:models",
-                    *(f"{name}.points" for name in global_models),
-                ],
-                outputs="backtests",
-                name="assemble_backtests",
+                measure_members,
+                inputs=[*of_points, *of_globals],
+                outputs="member_errors",
+                name="measure_members",
             ),
         ]
     )
@@ -61,6 +58,24 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
             tags="models",
         )
         for name in global_models
+    ]
+    combine = [
+        Node(
+            assemble_backtests,
+            inputs=[
+                f"shard_{number}.panel@pandas",
+                f"shard_{number}.points",
+                "windows",
+                "params:task",
+                "params:models",
+                "weights",
+                *of_globals,
+            ],
+            outputs=f"shard_{number}.backtests",
+            name=f"assemble_backtests_{number}",
+            namespace="combine",
+        )
+        for number in range(n_shards)
     ]
     tables = [
         Node(
@@ -80,11 +95,17 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
         outputs="costs",
         name="total_costs",
     )
+    weights = Node(
+        weigh_members,
+        inputs=["windows", "params:task", "params:models", *sharded("member_errors", n_shards)],
+        outputs="weights",
+        name="weigh_members",
+    )
     check = Node(
         check_models,
         inputs=["params:sources", "params:task", "params:models", "params:windows"],
         outputs=None,
         name="check_models",
     )
-    shared = {"windows", *(f"{name}.points" for name in global_models)}
-    return Pipeline([check, *across, *per_shard(shard, n_shards, shared).nodes, *tables, costs])
+    shards = per_shard(shard, n_shards, {"windows", *of_globals})
+    return Pipeline([check, *across, *shards.nodes, weights, *combine, *tables, costs])
