@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import holidays
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from clepsydra.calendars import calendar_columns
 from clepsydra.config import CalendarConfig
@@ -71,3 +74,42 @@ def test_a_place_without_holidays_is_a_configuration_error(
     calendar = CalendarConfig(country=country, subdivision=subdivision, columns=ALL)
     with pytest.raises(ConfigError, match=r"no public holidays for that place.*ATLANTIS"):
         calendar_columns(pd.Series(pd.to_datetime(["2013-07-01"])), calendar, "UTC")
+
+
+def test_day_types_and_holidays_of_a_may() -> None:
+    """A holiday on a Thursday makes a bridge of the Friday; one on a Sunday nothing."""
+    france = CalendarConfig(country="FR", columns=["day_type", "holiday"])
+    ds = pd.Series(pd.date_range("2022-05-24 12:00", "2022-05-30 12:00", freq="D"))
+    found = calendar_columns(ds, france, "Europe/Paris")
+    assert found["day_type"].tolist() == [0, 0, 2, 4, 1, 1, 0]
+    assert found["holiday"].tolist() == [0, 0, 1, 0, 0, 0, 0]
+    sunday = pd.Series(pd.to_datetime(["2022-05-01 12:00"]))
+    assert calendar_columns(sunday, france, "Europe/Paris")["day_type"].tolist() == [3]
+
+
+def test_a_period_is_in_every_year_and_may_go_beyond_its_end() -> None:
+    calendar = CalendarConfig(periods={"august": "08-01/08-31", "year_end": "12-21/01-03"})
+    local = [
+        "2021-12-20 23:30",
+        "2021-12-21 00:00",
+        "2022-01-03 23:00",
+        "2022-01-04 00:00",
+        "2022-08-31 12:00",
+    ]
+    ds = pd.Series(pd.to_datetime(local)).dt.tz_localize(NEW_YORK).dt.tz_convert("UTC")
+    found = calendar_columns(ds.dt.tz_localize(None), calendar, NEW_YORK)
+    assert found["year_end"].tolist() == [0, 1, 1, 0, 0]
+    assert found["august"].tolist() == [0, 0, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"periods": {"summer": "8-1/8-31"}}, "'summer: 8-1/8-31' is no part of a year"),
+        ({"columns": ["hour"], "periods": {"hour": "08-01/08-31"}}, "'columns' and 'periods'"),
+        ({"columns": ["day_type"]}, "'day_type' needs 'country'"),
+    ],
+)
+def test_wrong_calendars_are_named(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        CalendarConfig.model_validate(options)

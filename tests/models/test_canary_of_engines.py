@@ -41,6 +41,10 @@ ENGINES: dict[str, dict[str, Any]] = {
     "autoregression": {"engine": "autoregression"},
     "windows": {"engine": "window_regression"},
     "window_trees": {"engine": "window_regression", "max_history": 1000, "options": TREES},
+    "seasons": {
+        "engine": "season_regression",
+        "options": {"products": [["hour", "dayofweek"]]},
+    },
     "ridge": {
         "engine": "mlforecast",
         "options": {

@@ -83,3 +83,27 @@ def test_a_column_that_never_varies_is_left_out() -> None:
     np.testing.assert_allclose(
         found.predict(1, more[1]), fit(features, targets).predict(1, features[1])
     )
+
+
+def test_penalties_of_folds_are_those_that_do_well_on_every_part() -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=(2, 60, 30))
+    weights = random.normal(size=30) / 5
+    y = np.stack([its @ weights + random.normal(size=60) for its in x])
+    fold = np.arange(60) // 20
+    grid = (1e-4, 1e-1, 10.0)
+    chosen = MultitaskRidge.of_folds(x, y, fold, grid, grid)
+    errors = {}
+    for shared in grid:
+        for own in grid:
+            errors[shared, own] = 0.0
+            for part in range(3):
+                out = fold == part
+                its = MultitaskRidge.of_folds(
+                    x[:, ~out], y[:, ~out], np.arange(40) // 20, [shared], [own]
+                )
+                errors[shared, own] += sum(
+                    ((its.predict(task, x[task, out]) - y[task, out]) ** 2).sum() for task in (0, 1)
+                )
+    best = sorted(errors, key=lambda penalties: errors[penalties])[:2]
+    assert chosen.penalties in best

@@ -34,19 +34,53 @@ def _check_span(value: int | str, least: int) -> int | str:
     return value
 
 
+# A month and a day of it.
+_DAY = "(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+
+
 class CalendarConfig(Strict):
     """Columns computed from the clock and public holidays, known in advance."""
 
     country: str | None = Field(None, description="ISO 3166 code for public holidays, e.g. US")
     subdivision: str | None = Field(None, description="state or region, e.g. NY")
-    columns: list[Literal["hour", "dayofweek", "month", "dayofyear", "holiday_distance"]] = Field(
-        default_factory=list
+    columns: list[
+        Literal[
+            "hour", "dayofweek", "month", "dayofyear", "holiday_distance", "holiday", "day_type"
+        ]
+    ] = Field(default_factory=list)
+    periods: dict[str, str] = Field(
+        default_factory=dict,
+        description="more columns, one in a part of every year and else zero: its first and last "
+        "day, e.g. year_end: 12-21/01-03",
     )
+
+    @property
+    def names(self) -> list[str]:
+        """All columns, in their order."""
+        return [*self.columns, *self.periods]
+
+    @field_validator("periods")
+    @classmethod
+    def _days_of_a_year(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, period in value.items():
+            if not re.fullmatch(_DAY + "/" + _DAY, period):
+                raise ValueError(
+                    f"'{name}: {period}' is no part of a year; write its first and last day, e.g. "
+                    f"12-21/01-03"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _names_are_told_apart(self) -> CalendarConfig:
+        if twice := sorted(set(self.columns) & set(self.periods)):
+            raise ValueError(f"{twice} are in 'columns' and 'periods'; rename the periods")
+        return self
 
     @model_validator(mode="after")
     def _holidays_need_a_country(self) -> CalendarConfig:
-        if "holiday_distance" in self.columns and not self.country:
-            raise ValueError("'holiday_distance' needs 'country', e.g. country: US")
+        for name in self.columns:
+            if name in {"holiday_distance", "holiday", "day_type"} and not self.country:
+                raise ValueError(f"'{name}' needs 'country', e.g. country: US")
         return self
 
 

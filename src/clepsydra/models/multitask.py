@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -86,27 +88,73 @@ class MultitaskRidge:
                 moments.append(Moments.of(rows[chosen], target[chosen], weight[chosen]))
         return cls(*parts)
 
-    def __init__(self, older: Sequence[Moments], newer: Sequence[Moments]) -> None:
+    @classmethod
+    def of_folds(
+        cls,
+        features: Iterable[np.ndarray],
+        targets: np.ndarray,
+        fold: np.ndarray,
+        shared: Sequence[float] = SHARED,
+        own: Sequence[float] = OWN,
+    ) -> MultitaskRidge:
+        """From rows whose penalties are chosen by cross-validation.
+
+        Args:
+            features: `[N, P]` of each task.
+            targets: `[tasks, N]`.
+            fold: `[N]`, which part a row is in, from 0.
+            shared: penalties to choose from.
+            own: likewise.
+        """
+        one = np.ones(len(fold))
+        folds: list[list[Moments]] = [[] for _ in range(fold.max() + 1)]
+        for rows, target in zip(features, targets, strict=True):
+            for number, moments in enumerate(folds):
+                its = fold == number
+                moments.append(Moments.of(rows[its], target[its], one[its]))
+        return cls(*folds, tests=range(len(folds)), shared=shared, own=own)
+
+    def __init__(
+        self,
+        *parts: Sequence[Moments],
+        tests: Sequence[int] = (-1,),
+        shared: Sequence[float] = SHARED,
+        own: Sequence[float] = OWN,
+    ) -> None:
         """Fit.
 
         Args:
-            older: of each task's older rows.
-            newer: of its newer rows, in the same order.
+            parts: of each task's rows, the older before the newer; tasks in the same order.
+            tests: which parts the penalties are chosen on, each by a fit to the others.
+            shared: penalties to choose from.
+            own: likewise.
         """
-        both = [first + second for first, second in zip(older, newer, strict=True)]
-        scale = _scaling(both)
-        train, test = _scaled(older, scale), _scaled(newer, scale)
+        every = _total(parts)
+        scale = _scaling(every)
+        scaled = [_scaled(part, scale) for part in parts]
         errors: dict[tuple[float, float], float] = {}
-        for own in OWN:
-            common = _Common(train, own)
-            errors |= {(shared, own): _error(test, common.weights(shared)) for shared in SHARED}
+        for test in tests:
+            held = scaled[test]
+            train = _total([part for part in scaled if part is not held])
+            for its_own in own:
+                common = _Common(train, its_own)
+                for its_shared in shared:
+                    error = _error(held, common.weights(its_shared))
+                    errors[its_shared, its_own] = errors.get((its_shared, its_own), 0.0) + error
         self.penalties = min(errors, key=lambda penalties: errors[penalties])
-        shared, own = self.penalties
-        self.weights = _Common(_scaled(both, scale), own).weights(shared) @ scale.T
+        self.weights = _weights(_total(scaled), self.penalties) @ scale.T
 
     def predict(self, task: int, features: np.ndarray) -> np.ndarray:
         """`[N]` from `[N, P]` features of a task."""
         return self.weights[task, 0] + features @ self.weights[task, 1:]
+
+
+def _total(parts: Sequence[Sequence[Moments]]) -> list[Moments]:
+    return [reduce(add, task) for task in zip(*parts, strict=True)]
+
+
+def _weights(tasks: Sequence[Moments], penalties: tuple[float, float]) -> np.ndarray:
+    return _Common(tasks, penalties[1]).weights(penalties[0])
 
 
 def _scaling(moments: Iterable[Moments]) -> np.ndarray:

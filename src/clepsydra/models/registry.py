@@ -45,6 +45,9 @@ ENGINES = {
     "window_regression": Engine(
         "clepsydra.models.window_regression.WindowRegressionModel", "panel"
     ),
+    "season_regression": Engine(
+        "clepsydra.models.season_regression.SeasonRegressionModel", "series"
+    ),
     "mlforecast": Engine("clepsydra.models.machine_learning.MlforecastModel", "panel"),
     "neuralforecast": Engine("clepsydra.models.deep.NeuralforecastModel", "panel"),
     "chronos": Engine("clepsydra.models.foundation.ChronosModel", "panel"),

@@ -96,7 +96,7 @@ def clean_shard(
     _, source = sources.target
     covariates = sources.of_role("covariate")
     for name, its in covariates.items():
-        if twice := sorted(set(calendar.columns) & set(its.renames.values())):
+        if twice := sorted(set(calendar.names) & set(its.renames.values())):
             raise ConfigError(
                 f"{twice[0]!r} is a column of 'calendar' and one of source '{name}': rename the "
                 f"latter, columns: {{column: new name}}"
@@ -282,7 +282,7 @@ class _Context:
             fields.append(("y_observed", pa.float64()))
         for its in self.sources.of_role("covariate").values():
             fields += [(column, pa.float32()) for column in its.renames.values()]
-        return pa.schema([*fields, *((column, pa.int16()) for column in self.calendar.columns)])
+        return pa.schema([*fields, *((column, pa.int16()) for column in self.calendar.names)])
 
     def _ahead(self) -> pd.DatetimeIndex:
         task = self.task
