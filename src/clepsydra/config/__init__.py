@@ -10,6 +10,7 @@ from clepsydra.config.feeds import FileFormat, HttpConfig, Pagination, RequestWi
 from clepsydra.config.models import (
     DeployConfig,
     EvaluateConfig,
+    ExplainConfig,
     ModelsConfig,
     ModelSpec,
     MonitorConfig,
@@ -23,6 +24,7 @@ __all__ = [
     "CleaningConfig",
     "DeployConfig",
     "EvaluateConfig",
+    "ExplainConfig",
     "FileFormat",
     "HttpConfig",
     "ModelSpec",

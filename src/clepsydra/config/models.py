@@ -11,6 +11,7 @@ from clepsydra.config.base import Strict
 __all__ = [
     "DeployConfig",
     "EvaluateConfig",
+    "ExplainConfig",
     "ModelSpec",
     "ModelsConfig",
     "MonitorConfig",
@@ -94,6 +95,17 @@ class DeployConfig(Strict):
 
     max_relative_error: float = Field(
         1.0, gt=0, description="champions' mean error over the reference's, on report windows"
+    )
+
+
+class ExplainConfig(Strict):
+    """How many of the published forecasts are explained, and in how much detail."""
+
+    series: int = Field(
+        100, ge=0, description="of all series, evenly spread over their names; 0 for none"
+    )
+    features: int = Field(
+        10, ge=1, description="of a model and a series, the strongest; others are added up"
     )
 
 
