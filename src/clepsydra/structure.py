@@ -72,7 +72,7 @@ def _validated(model: type[_Config], key: str, parameters: dict[str, Any]) -> _C
 
 _KEYS = {
     *("as_of", "n_shards", "project_path", "sources", "task", "cleaning", "calendar", "windows"),
-    *("models", "evaluate", "deploy", "monitor"),
+    *("models", "evaluate", "deploy", "explain", "monitor"),
 }
 _followed: Structure | None = None
 

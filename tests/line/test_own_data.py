@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import statsmodels.api as sm
 
@@ -134,6 +135,17 @@ def test_covariates_known_in_advance_reach_the_future(
     backtests = line.read("07_model_output/backtests.parquet")
     errors = (backtests["y_hat"] - backtests["y"]).abs().groupby(backtests["model"]).mean()
     assert errors["boosting"] < 0.5 * errors["seasonal_naive"]
+    made, (champion,) = line.forecasts(), set(line.forecasts()["model"])
+    members = {"median": ["seasonal_naive", "boosting", "boosting_difference"]}
+    explained = line.read("07_model_output/explanations.parquet")
+    assert set(explained["model"]) == set(members.get(champion, [champion]))
+    assert set(explained["reason"]) == {""}
+    assert set(explained["ds"]) == set(pd.to_datetime(made["ds"]))
+    sums = explained.groupby(["ds", "model"])["contribution"].sum().unstack()
+    published = made["y_hat"].set_axis(pd.to_datetime(made["ds"])).loc[sums.index]
+    np.testing.assert_allclose(sums.clip(lower=0).median(axis=1), published, atol=1e-6)
+    matters = line.read("08_reporting/importances.parquet").drop_duplicates("model")
+    assert set(matters["feature"]) == {"promotion"}
 
 
 def test_shards_do_not_change_the_forecasts(tmp_path: Path, make_line: Callable[..., Line]) -> None:

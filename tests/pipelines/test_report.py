@@ -9,10 +9,13 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
+from clepsydra.models.parts import parts_frame
 from clepsydra.pipelines.report.figures import (
     draw_champions,
     draw_costs,
+    draw_explanations,
     draw_forecasts,
+    draw_importances,
     draw_leaderboard,
     draw_quality,
 )
@@ -41,6 +44,25 @@ COSTS = pd.DataFrame(
         "memory_mb": [90.0, 1234.0],
     }
 )
+
+IMPORTANCES = pd.DataFrame(
+    {
+        "model": ["m", "m", "n"],
+        "scale": ["value", "value", "log"],
+        "feature": ["lag24", "hour", "lag24"],
+        "importance": [3.0, 1.0, 0.5],
+        "share": [0.75, 0.25, 1.0],
+    }
+)
+
+
+def explanations() -> pd.DataFrame:
+    """Of one series the parts of two members' forecasts, of another none."""
+    ds = pd.date_range("2013-01-04", periods=24, freq="h")
+    parts = {"base": {"base": [5.0] * 24}, "feature": {"lag24": range(24), "hour": [-1.0] * 24}}
+    frames = [parts_frame("a", ds, parts, scale).assign(model=scale) for scale in ("value", "log")]
+    why = pd.DataFrame({"unique_id": ["b"], "model": ["value"], "reason": ["none"]})
+    return pd.concat([*frames, why], ignore_index=True).assign(cutoff=CUTOFF)
 
 
 def forecasts() -> pd.DataFrame:
@@ -133,6 +155,8 @@ def figures() -> list[go.Figure]:
         draw_champions(scores, {"reference": "ref"}),
         draw_costs(COSTS),
         draw_quality(QUALITY),
+        draw_importances(IMPORTANCES),
+        draw_explanations(explanations(), forecasts(), make_task(timezone=NEW_YORK)),
     ]
 
 
@@ -147,6 +171,23 @@ def test_figures_show_the_data_on_the_local_clock(figures: list[go.Figure]) -> N
     assert list(figures[3].data[0].y) == ["m", "n"]
     assert list(figures[3].data[0].text) == ["90 MB", "1,234 MB"]
     assert list(figures[4].data[0].cells["values"][2])[-1] == 7
+
+    menus = [figure.layout.updatemenus[0].buttons for figure in figures[5:]]
+    assert [[button.label for button in menu] for menu in menus] == [
+        ["m", "n (log)"],
+        ["a: log (log)", "a: value"],
+    ]
+    assert list(figures[5].data[0].y) == ["hour", "lag24"], "the most important on top"
+    *bars, line = figures[6].data[:4]
+    assert [bar.name for bar in bars] == ["lag24", "base", "hour"]
+    assert list(line.y) == [4.0 + step for step in range(24)]
+    assert pd.Timestamp(line.x[0]) == pd.Timestamp("2013-01-03 19:00")
+
+
+def test_figures_without_an_explanation_say_so() -> None:
+    nothing = draw_explanations(explanations().tail(1), forecasts(), make_task())
+    assert nothing.layout.title.text == "No forecast has parts that it is the sum of"
+    assert "No champion" in draw_importances(IMPORTANCES.iloc[:0]).layout.title.text
 
 
 def test_the_page_holds_every_figure_and_needs_no_network(figures: list[go.Figure]) -> None:

@@ -12,6 +12,7 @@ __all__ = [
     "Combination",
     "DeployConfig",
     "EvaluateConfig",
+    "ExplainConfig",
     "ModelSpec",
     "ModelsConfig",
     "MonitorConfig",
@@ -84,6 +85,11 @@ class ModelsConfig(RootModel[dict[str, ModelSpec]]):
         """The first model: the reference, and the one of last resort."""
         return next(iter(self.root))
 
+    def members(self, name: str) -> list[str]:
+        """The models that a combination combines; of any other model itself."""
+        combinations = self.combinations
+        return combinations[name].of if name in combinations else [name]
+
     @property
     def combinations(self) -> dict[str, Combination]:
         """The models that combine others.
@@ -130,6 +136,17 @@ class DeployConfig(Strict):
 
     max_relative_error: float = Field(
         1.0, gt=0, description="champions' mean error over the reference's, on report windows"
+    )
+
+
+class ExplainConfig(Strict):
+    """How many of the published forecasts are explained, and in how much detail."""
+
+    series: int = Field(
+        100, ge=0, description="of all series, evenly spread over their names; 0 for none"
+    )
+    features: int = Field(
+        10, ge=1, description="of a model and a series, the strongest; others are added up"
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 from scipy.linalg import solve
@@ -9,6 +11,7 @@ from scipy.linalg import solve
 from clepsydra.config import TaskConfig
 from clepsydra.models.base import History, Model
 from clepsydra.models.lags import autoregressive_lags
+from clepsydra.models.parts import Kind, Scale, no_parts, parts_frame
 
 __all__ = ["AutoregressionModel", "autoregression"]
 
@@ -60,17 +63,8 @@ class AutoregressionModel(Model):
     ) -> pd.DataFrame:
         ahead = dict(iter(future.groupby("unique_id", sort=False)["ds"]))
         frames = []
-        for unique_id, values in history.rows.groupby("unique_id", sort=True)["y"]:
-            y = values.to_numpy(dtype=float)
-            log = self._log and y.min() > 0
-            y_hat = autoregression(
-                np.log(y) if log else y,
-                horizon,
-                self._lags,
-                self._season,
-                self._ridge,
-                self._seasonal_ridge,
-            )
+        for unique_id, y, log in self._seen(history):
+            y_hat = autoregression(y, *self._settings(horizon))
             frames.append(
                 pd.DataFrame(
                     {
@@ -81,6 +75,31 @@ class AutoregressionModel(Model):
                 )
             )
         return pd.concat(frames, ignore_index=True)
+
+    def explain(
+        self, state: None, history: History, future: pd.DataFrame, horizon: int
+    ) -> pd.DataFrame:
+        """What the lags and the season are of each forecast, and what its limits change."""
+        ahead = dict(iter(future.groupby("unique_id", sort=False)["ds"]))
+        frames = []
+        for unique_id, y, log in self._seen(history):
+            if unique_id in ahead:
+                _, parts = _regressed(y, *self._settings(horizon))
+                base = {"base": parts.pop("base")}
+                named: dict[Kind, dict[str, np.ndarray]] = {"base": base, "component": parts}
+                scale: Scale = "log" if log else "value"
+                frames.append(parts_frame(unique_id, ahead[unique_id], named, scale))
+        return pd.concat([no_parts(), *frames], ignore_index=True)
+
+    def _seen(self, history: History) -> Iterator[tuple[str, np.ndarray, bool]]:
+        """Each series as it is regressed, and whether that is its logarithm."""
+        for unique_id, values in history.rows.groupby("unique_id", sort=True)["y"]:
+            y = values.to_numpy(dtype=float)
+            log = self._log and y.min() > 0
+            yield str(unique_id), np.log(y) if log else y, log
+
+    def _settings(self, horizon: int) -> tuple[int, list[int], int, float, float]:
+        return horizon, self._lags, self._season, self._ridge, self._seasonal_ridge
 
 
 def autoregression(
@@ -124,12 +143,24 @@ def autoregression(
         >>> autoregression(y, 4, lags=[1, 4], season_length=4).round(1).tolist()
         [10.0, 15.0, 11.0, 10.0]
     """
+    return _regressed(y, horizon, lags, season_length, ridge, seasonal_ridge)[0]
+
+
+def _regressed(
+    y: np.ndarray,
+    horizon: int,
+    lags: list[int],
+    season_length: int,
+    ridge: float,
+    seasonal_ridge: float,
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The forecasts `[H]` of `autoregression`, and by name the parts `[H]` they are the sum of."""
     usable = np.array([lag for lag in sorted(lags) if lag < len(y) / 2 - 1], dtype=int)
     if not len(usable):
         raise ValueError(f"{len(y)} steps are too few for a lag of {min(lags)}: give it twice that")
     middle, spread = y.mean(), y.std()
     if spread <= np.finfo(float).eps * np.abs(y).max():
-        return np.full(horizon, middle)
+        return np.full(horizon, middle), {"base": np.full(horizon, middle)}
     z = np.concatenate([(y - middle) / spread, np.zeros(horizon)])
     steps = np.arange(usable[-1], len(y))
     positions = np.eye(season_length)[np.arange(len(z)) % season_length]
@@ -141,7 +172,18 @@ def autoregression(
     seasonal = weights[0] + positions[len(y) :] @ weights[1 + len(usable) :]
     low, high = z[: len(y)].min(), z[: len(y)].max()
     margin = _MARGIN * (high - low)
+    lagged, limit = np.empty(horizon), np.full(horizon, np.nan)
     for step in range(len(y), len(z)):
-        value = z[step - usable] @ of_lags + seasonal[step - len(y)]
+        place = step - len(y)
+        lagged[place] = z[step - usable] @ of_lags
+        value = lagged[place] + seasonal[place]
         z[step] = min(max(value, low - margin), high + margin)
-    return middle + spread * z[len(y) :]
+        if z[step] != value:
+            limit[place] = z[step] - value
+    parts = {
+        "base": np.full(horizon, middle + spread * weights[0]),
+        "lags": spread * lagged,
+        "season": spread * (seasonal - weights[0]),
+        "limit": spread * limit,
+    }
+    return middle + spread * z[len(y) :], parts

@@ -182,3 +182,21 @@ class Model(ABC):
             `quantile_columns`; a series it cannot forecast is absent or has no finite value, and
             gets the fallback.
         """
+
+    def explain(
+        self, state: Any, history: History, future: pd.DataFrame, horizon: int
+    ) -> pd.DataFrame | None:
+        """The parts of the forecasts that `predict` makes of the same arguments.
+
+        Args:
+            state: what `fit` returned.
+            history: up to the cutoff.
+            future: as for `predict`, of the series whose forecasts are to be explained, which may
+                be fewer than those of `history`.
+            horizon: steps ahead.
+
+        Returns:
+            As `models.parts.parts_frame` makes it, or nothing if there is no explanation. The parts
+            of a step add up to its `y_hat` on the scale that they name. A series may be absent.
+        """
+        return None

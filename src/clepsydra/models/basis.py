@@ -76,6 +76,17 @@ class Basis:
         half_lives = [share * short for share in _HALF_LIVES if share * short >= 1]
         return cls(tuple(columns), tuple(half_lives), bent)
 
+    def sources(self) -> tuple[list[int], list[int]]:
+        """Which known column each column of both that `expand` gives is made of."""
+        now: list[int] = []
+        lagged: list[int] = []
+        for column in self.columns:
+            width = max(len(column.categories), len(column.knots)) if self.bent else 1
+            copies = 1 + len(self.half_lives) if column.is_continuous else 1
+            now += [column.number] * width * copies
+            lagged += [column.number] * width * column.is_continuous
+        return now, lagged
+
     def expand(self, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
         """Every step's columns, and those of them that count as lags, too; `[N, B]`, `[N, C]`."""
         now, lagged = [np.empty((len(layout.value), 0))], [np.empty((len(layout.value), 0))]

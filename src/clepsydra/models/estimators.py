@@ -8,9 +8,10 @@ import inspect
 import itertools
 from typing import Any
 
-from sklearn.base import RegressorMixin
+from sklearn.base import RegressorMixin, clone
+from sklearn.ensemble import GradientBoostingRegressor
 
-__all__ = ["regressor"]
+__all__ = ["of_quantile", "regressor"]
 
 # As many threads as OpenMP is allowed, which is what the runner sets.
 _LIGHTGBM = {"verbosity": -1, "deterministic": True, "force_row_wise": True, "n_jobs": 0}
@@ -35,6 +36,23 @@ def regressor(path: str, params: dict[str, Any]) -> RegressorMixin:
         return cls(**params)
     _check_lightgbm(cls, params)
     return cls(**{**_LIGHTGBM, **params})
+
+
+def of_quantile(regressor: RegressorMixin, level: float) -> RegressorMixin:
+    """The same regressor with the loss of a quantile, under whichever names it has for that.
+
+    Raises:
+        ValueError: it has none.
+    """
+    names = regressor.get_params()
+    if "quantile" in names:
+        loss = {"loss": "quantile"} if "loss" in names else {}
+        return clone(regressor).set_params(quantile=level, **loss)
+    if "objective" in names:
+        return clone(regressor).set_params(objective="quantile", alpha=level)
+    if isinstance(regressor, GradientBoostingRegressor):
+        return clone(regressor).set_params(loss="quantile", alpha=level)
+    raise ValueError(f"'quantiles': {type(regressor).__name__} has no quantile loss")
 
 
 def _check_lightgbm(cls: type, params: dict[str, Any]) -> None:

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from mlforecast import MLForecast
 from mlforecast.lag_transforms import RollingMean
-from mlforecast.target_transforms import (
-    Differences,
-    GlobalSklearnTransformer,
-    LocalStandardScaler,
-)
-from sklearn.base import RegressorMixin, TransformerMixin, clone
-from sklearn.ensemble import GradientBoostingRegressor
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder
+from sklearn.base import TransformerMixin, clone
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 from sklearn.utils import get_tags
 
 from clepsydra.config import TaskConfig
 from clepsydra.models.base import LEVELS, History, Model, Use, quantile_columns
-from clepsydra.models.estimators import regressor
+from clepsydra.models.estimators import of_quantile, regressor
+from clepsydra.models.lag_contributions import block_parts
 from clepsydra.models.lags import (
     default_lags,
     default_rolling_means,
     recursive_lags,
     recursive_rolling_means,
 )
+from clepsydra.models.target_transforms import TRANSFORMS, Targets
 
 __all__ = ["MlforecastModel"]
 
@@ -116,12 +113,12 @@ class MlforecastModel(Model):
             raise ValueError(f"'strategy' is {strategy!r}: 'direct' or 'recursive'")
         if strategy == "recursive" and (blocks != 1 or quantiles):
             raise ValueError("'blocks' and 'quantiles' need 'strategy: direct'")
-        if unknown := [name for name in target_transforms if name not in _TRANSFORMS]:
-            raise ValueError(f"'target_transforms' names {unknown}: {', '.join(_TRANSFORMS)}")
+        if unknown := [name for name in target_transforms if name not in TRANSFORMS]:
+            raise ValueError(f"'target_transforms' names {unknown}: {', '.join(TRANSFORMS)}")
         self._models = {"y_hat": regressor(estimator, params or {})}
         if quantiles:
             for name, level in zip(quantile_columns(), LEVELS, strict=True):
-                self._models[name] = _of_quantile(self._models["y_hat"], level)
+                self._models[name] = of_quantile(self._models["y_hat"], level)
         self._task = task
         self._recursive = strategy == "recursive"
         self._ends = sorted({-(-lead * number // blocks) for number in range(1, blocks + 1)})
@@ -192,10 +189,71 @@ class MlforecastModel(Model):
         future: pd.DataFrame,
         horizon: int,
     ) -> pd.DataFrame:
+        parts = [
+            found[found.groupby("unique_id").cumcount() >= first]
+            for _, first, found in self._by_block(state, history, future, horizon)
+        ]
+        return pd.concat(parts, ignore_index=True)[["unique_id", "ds", *self._models]]
+
+    def explain(
+        self,
+        state: tuple[list[_Fitted], TransformerMixin | None],
+        history: History,
+        future: pd.DataFrame,
+        horizon: int,
+    ) -> pd.DataFrame:
+        """SHAP values of every feature, see `models.contributions`.
+
+        A `difference_season` adds the value of a season ago, a forecast if it is one.
+
+        Raises:
+            ValueError: see `models.lag_contributions.block_parts`.
+        """
+        chosen = history.only(pd.Index(future["unique_id"].unique()))
+        values = {
+            str(uid): y.to_numpy(dtype=float) for uid, y in chosen.rows.groupby("unique_id")["y"]
+        }
+        seen: list[pd.DataFrame] = []
+
+        def watch(features: pd.DataFrame) -> pd.DataFrame:
+            seen.append(features.copy())
+            return features
+
+        parts = []
+        for block, first, found in self._by_block(state, chosen, future, horizon, watch):
+            # The first of the regressors is the one of `y_hat`.
+            last = len(seen) // len(self._models)
+            parts.append(
+                block_parts(
+                    found,
+                    seen[:last],
+                    first,
+                    block.forecaster.models_["y_hat"],
+                    partial(self._centre, block, history, state[1]),
+                    Targets(tuple(self._transforms), self._task.season_length),
+                    values,
+                    self._static_names(state[1]),
+                )
+            )
+            seen.clear()
+        return pd.concat(parts, ignore_index=True)
+
+    def _by_block(
+        self,
+        state: tuple[list[_Fitted], TransformerMixin | None],
+        history: History,
+        future: pd.DataFrame,
+        horizon: int,
+        watch: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+    ) -> Iterator[tuple[_Fitted, int, pd.DataFrame]]:
+        """Of each block its first step, and its forecasts of all steps up to its last.
+
+        `watch` is shown the features of every step.
+        """
         blocks, encoder = state
         rows = self._with_static(history.rows, history.static, encoder)
         step = future.groupby("unique_id").cumcount()
-        parts, first = [], 0
+        first = 0
         for block in blocks:
             last = min(block.last, horizon)
             if last <= first:
@@ -208,12 +266,36 @@ class MlforecastModel(Model):
                 warnings.simplefilter("ignore")
                 found = block.forecaster.predict(
                     last,
+                    before_predict_callback=watch,
                     new_df=both.iloc[: len(rows)],
                     X_df=known if known.shape[1] > 2 else None,
                 )
-            parts.append(found[found.groupby("unique_id").cumcount() >= first])
+            yield block, first, found
             first = last
-        return pd.concat(parts, ignore_index=True)[["unique_id", "ds", *self._models]]
+
+    def _centre(
+        self, block: _Fitted, history: History, encoder: TransformerMixin | None
+    ) -> np.ndarray:
+        """Means of the features, over what a block would learn from now."""
+        rows = self._with_static(history.rows, history.static, encoder)
+        lagged = _lagged(rows, history.past_only, block.last).fillna(block.instead)
+        static = list(rows.columns[rows.columns.str.startswith("static_")])
+        learnt = self._forecaster(block.last).preprocess(lagged, static_features=static)
+        return (
+            pd.DataFrame(learnt)
+            .drop(columns=["unique_id", "ds", "y"])
+            .to_numpy(dtype=float)
+            .mean(axis=0)
+        )
+
+    def _static_names(self, encoder: TransformerMixin | None) -> dict[str, str]:
+        """What the attributes' columns are of."""
+        if encoder is None:
+            return {}
+        names = self._static
+        if self._encoding == "onehot":
+            names = list(encoder.get_feature_names_out(self._static))
+        return {f"static_{number}": name for number, name in enumerate(names)}
 
     def _lags_of(self, end: int) -> list[int]:
         """Of the lags that were asked for a direct block uses those that are known at its end."""
@@ -235,7 +317,7 @@ class MlforecastModel(Model):
         return default_rolling_means(seasons, end)
 
     def _forecaster(self, end: int) -> MLForecast:
-        transforms: list[Any] = [_TRANSFORMS[name](self._task) for name in self._transforms]
+        transforms: list[Any] = [TRANSFORMS[name](self._task) for name in self._transforms]
         return MLForecast(
             models={name: clone(model) for name, model in self._models.items()},
             freq=self._task.freq,
@@ -281,19 +363,6 @@ def _check_direct(option: str, lags: Iterable[int], ends: list[int]) -> None:
         )
 
 
-def _of_quantile(regressor: RegressorMixin, level: float) -> RegressorMixin:
-    """The same regressor with the loss of a quantile, under whichever names it has for that."""
-    names = regressor.get_params()
-    if "quantile" in names:
-        loss = {"loss": "quantile"} if "loss" in names else {}
-        return clone(regressor).set_params(quantile=level, **loss)
-    if "objective" in names:
-        return clone(regressor).set_params(objective="quantile", alpha=level)
-    if isinstance(regressor, GradientBoostingRegressor):
-        return clone(regressor).set_params(loss="quantile", alpha=level)
-    raise ValueError(f"'quantiles': {type(regressor).__name__} has no quantile loss")
-
-
 def _lagged(rows: pd.DataFrame, past_only: tuple[str, ...], lag: int) -> pd.DataFrame:
     """The rows with past-only columns of `lag` steps before, which are known at every step."""
     if not past_only:
@@ -325,22 +394,3 @@ def _inverse_level(frame: pd.DataFrame) -> pd.Series:
     level = size.groupby(frame["unique_id"]).transform("mean")
     lowest = _LOWEST_LEVEL * size.mean()
     return 1.0 / level.clip(lower=lowest) if lowest > 0 else pd.Series(1.0, index=frame.index)
-
-
-def _log1p(task: TaskConfig) -> GlobalSklearnTransformer:
-    return GlobalSklearnTransformer(FunctionTransformer(np.log1p, np.expm1))
-
-
-def _difference_season(task: TaskConfig) -> Differences:
-    return Differences([task.season_length])
-
-
-def _standard_scaler(task: TaskConfig) -> LocalStandardScaler:
-    return LocalStandardScaler()
-
-
-_TRANSFORMS = {
-    "log1p": _log1p,
-    "difference_season": _difference_season,
-    "standard_scaler": _standard_scaler,
-}

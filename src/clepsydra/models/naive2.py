@@ -13,6 +13,7 @@ import pandas as pd
 
 from clepsydra.config import TaskConfig
 from clepsydra.models.base import History, Model
+from clepsydra.models.parts import no_parts, parts_frame
 
 __all__ = ["Naive2Model", "is_seasonal", "naive2"]
 
@@ -54,6 +55,24 @@ class Naive2Model(Model):
         ]
         return pd.concat(frames, ignore_index=True)
 
+    def explain(
+        self, state: None, history: History, future: pd.DataFrame, horizon: int
+    ) -> pd.DataFrame:
+        """The last value, adjusted for the season, and what the season changes."""
+        ahead = dict(iter(future.groupby("unique_id", sort=False)["ds"]))
+        frames = []
+        for unique_id, values in history.rows.groupby("unique_id", sort=True)["y"]:
+            if unique_id not in ahead:
+                continue
+            y = values.to_numpy(dtype=float)
+            last, season = _adjusted(y, horizon, self._season)
+            level = np.full(horizon, last)
+            parts = {"last value": level}
+            if season is not None:
+                parts = {"last value, adjusted": level, "season": last * season - level}
+            frames.append(parts_frame(str(unique_id), ahead[unique_id], {"component": parts}))
+        return pd.concat([no_parts(), *frames], ignore_index=True)
+
 
 def naive2(y: np.ndarray, horizon: int, season_length: int) -> np.ndarray:
     """Forecast the last value, adjusted for the season where the history is seasonal.
@@ -79,15 +98,21 @@ def naive2(y: np.ndarray, horizon: int, season_length: int) -> np.ndarray:
         >>> naive2(np.tile([1.0, 3.0], 6), horizon=3, season_length=2)
         array([1., 3., 1.])
     """
-    from statsmodels.tsa.seasonal import seasonal_decompose
-
     if horizon < 1:
         raise ValueError(f"horizon is {horizon}: forecast at least 1 step")
+    last, season = _adjusted(y, horizon, season_length)
+    return np.full(horizon, last) if season is None else last * season
+
+
+def _adjusted(y: np.ndarray, horizon: int, season_length: int) -> tuple[float, np.ndarray | None]:
+    """The last value, adjusted for the season, and the season's factors ahead, if it has one."""
+    from statsmodels.tsa.seasonal import seasonal_decompose
+
     if not is_seasonal(y, season_length) or np.min(y) <= 0:
-        return np.full(horizon, float(y[-1]))
+        return float(y[-1]), None
     parts = seasonal_decompose(y, model="multiplicative", period=season_length)
     ahead = np.resize(parts.seasonal[-season_length:], horizon)
-    return y[-1] / parts.seasonal[-1] * ahead
+    return y[-1] / parts.seasonal[-1], ahead
 
 
 def is_seasonal(y: np.ndarray, season_length: int) -> bool:

@@ -17,6 +17,9 @@ class PooledRegressor:
         regressor: unfitted.
         features: `[N, P]` of each task.
         targets: `[tasks, N]`.
+
+    Attributes:
+        regressor: fitted.
     """
 
     def __init__(
@@ -25,14 +28,16 @@ class PooledRegressor:
         features: Iterable[np.ndarray],
         targets: np.ndarray,
     ) -> None:
-        rows = np.concatenate(
-            [_with_task(task, part).astype(np.float32) for task, part in enumerate(features)]
-        )
-        self._regressor = regressor.fit(rows, targets.ravel())
+        rows = np.concatenate([self.rows(task, part) for task, part in enumerate(features)])
+        self.regressor = regressor.fit(rows, targets.ravel())
 
     def predict(self, task: int, features: np.ndarray) -> np.ndarray:
         """`[N]` from `[N, P]` features of a task."""
-        return self._regressor.predict(_with_task(task, features).astype(np.float32))
+        return self.regressor.predict(self.rows(task, features))
+
+    def rows(self, task: int, features: np.ndarray) -> np.ndarray:
+        """`[N, 1 + P]`, what the regressor predicts from: the task, then its features."""
+        return _with_task(task, features).astype(np.float32)
 
 
 def _with_task(task: int, features: np.ndarray) -> np.ndarray:

@@ -20,6 +20,8 @@ from statsmodels.tsa.statespace.structural import UnobservedComponents
 
 from clepsydra.config import TaskConfig
 from clepsydra.models.base import LEVELS, History, Model, quantile_columns
+from clepsydra.models.parts import Kind, no_parts, parts_frame
+from clepsydra.models.state_space_components import regression_weights, smoothing, unobserved
 
 __all__ = ["ExponentialSmoothingModel", "SarimaxModel", "UnobservedComponentsModel"]
 
@@ -69,6 +71,29 @@ class _StateSpaceModel(Model):
             return pd.DataFrame({**empty, **{name: [] for name in quantile_columns()}})
         return pd.concat(frames, ignore_index=True)
 
+    def explain(
+        self, state: dict[str, np.ndarray], history: History, future: pd.DataFrame, horizon: int
+    ) -> pd.DataFrame:
+        """The components of every forecast, see `models.state_space_components`."""
+        ahead = dict(iter(future.groupby("unique_id", sort=False)))
+        frames = []
+        for unique_id, y, known in _series(history.rows, history.known):
+            if unique_id not in state or unique_id not in ahead:
+                continue
+            rows = ahead[unique_id]
+            known_ahead = rows[list(history.known)].to_numpy(dtype=float)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found, weighted = self._components(
+                    state[unique_id], y, known, known_ahead, len(rows)
+                )
+            named: dict[Kind, dict[str, np.ndarray]] = {
+                "component": found,
+                "feature": dict(zip(history.known, weighted.T, strict=True)),
+            }
+            frames.append(parts_frame(unique_id, rows["ds"], named))
+        return pd.concat([no_parts(), *frames], ignore_index=True)
+
     @abstractmethod
     def _estimate(self, y: np.ndarray, known: np.ndarray) -> np.ndarray:
         """The parameters of a series `[N]` with known columns `[N, K]`."""
@@ -83,6 +108,20 @@ class _StateSpaceModel(Model):
         steps: int,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Means and standard errors `[H]` of the steps ahead, with known columns `[H, K]`."""
+
+    @abstractmethod
+    def _components(
+        self,
+        params: np.ndarray,
+        y: np.ndarray,
+        known: np.ndarray,
+        known_ahead: np.ndarray,
+        steps: int,
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Components by name `[H]` and parts of the known columns `[H, K]`: their sum is the mean.
+
+        A known column's part is its weight times how far it is from its mean up to the cutoff.
+        """
 
 
 class SarimaxModel(_StateSpaceModel):
@@ -145,6 +184,23 @@ class SarimaxModel(_StateSpaceModel):
         filtered = self._model(y, known).filter(params)
         found = filtered.get_forecast(steps, exog=ahead if ahead.shape[1] else None)
         return np.asarray(found.predicted_mean), np.asarray(found.se_mean)
+
+    def _components(
+        self,
+        params: np.ndarray,
+        y: np.ndarray,
+        known: np.ndarray,
+        known_ahead: np.ndarray,
+        steps: int,
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        mean, _ = self._forecast(params, y, known, known_ahead, steps)
+        padded = np.concatenate([y, np.full(steps, np.nan)])
+        ahead = self._regressors(padded, _scaled(known, known_ahead), steps)
+        weights = regression_weights(self._model(y, known), params)
+        parts = ahead * weights
+        seasons = {f"{lag} steps before": parts[:, n] for n, lag in enumerate(self._lags)}
+        errors = mean - parts.sum(axis=1)
+        return {"errors": errors, **seasons}, parts[:, len(self._lags) :]
 
     def _model(self, y: np.ndarray, known: np.ndarray) -> SARIMAX:
         skip = max(self._lags, default=0)
@@ -230,6 +286,18 @@ class UnobservedComponentsModel(_StateSpaceModel):
         found = filtered.get_forecast(steps, exog=ahead if ahead.shape[1] else None)
         return np.asarray(found.predicted_mean), np.asarray(found.se_mean)
 
+    def _components(
+        self,
+        params: np.ndarray,
+        y: np.ndarray,
+        known: np.ndarray,
+        known_ahead: np.ndarray,
+        steps: int,
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        model = self._model(y, known)
+        weights = regression_weights(model, params)
+        return unobserved(model.filter(params), steps), _scaled(known, known_ahead) * weights
+
     def _model(self, y: np.ndarray, known: np.ndarray) -> UnobservedComponents:
         exog = _scaled(known, known)
         return UnobservedComponents(y, exog=exog if exog.shape[1] else None, **self._options)
@@ -293,6 +361,19 @@ class ExponentialSmoothingModel(_StateSpaceModel):
         # Variances are simulated where there is no formula, always with the same numbers.
         found = smoothed.get_prediction(len(y), end, rng=np.random.default_rng(0))
         return np.asarray(found.predicted_mean), np.sqrt(np.asarray(found.forecast_variance))
+
+    def _components(
+        self,
+        params: np.ndarray,
+        y: np.ndarray,
+        known: np.ndarray,
+        known_ahead: np.ndarray,
+        steps: int,
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        mean, _ = self._forecast(params, y, known, known_ahead, steps)
+        smoothed = self._model(y).smooth(params)
+        found = smoothing(smoothed, mean)
+        return found, np.empty((steps, 0))
 
     def _model(self, y: np.ndarray) -> ETSModel:
         return ETSModel(pd.Series(y), **self._options)

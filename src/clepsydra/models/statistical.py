@@ -12,6 +12,8 @@ from statsforecast import StatsForecast
 
 from clepsydra.config import TaskConfig
 from clepsydra.models.base import LEVELS, History, Model, quantile_columns
+from clepsydra.models.parts import no_parts, parts_frame
+from clepsydra.models.statistical_components import components
 
 __all__ = ["StatsforecastModel"]
 
@@ -121,6 +123,26 @@ class StatsforecastModel(Model):
         upper = {level: found[f"{name}-hi-{level}"] for level in reversed(levels)}
         values = [*lower.values(), found[name], *upper.values()]
         return forecast.assign(**dict(zip(quantile_columns(), values, strict=True)))
+
+    def explain(
+        self, state: None, history: History, future: pd.DataFrame, horizon: int
+    ) -> pd.DataFrame | None:
+        """The components of every forecast, see `models.statistical_components`; of a regression
+        on known columns there are none."""
+        if history.known:
+            return None
+        frames = []
+        ahead = dict(iter(future.groupby("unique_id", sort=False)["ds"]))
+        for unique_id, y in history.rows.groupby("unique_id", sort=True)["y"]:
+            if unique_id not in ahead:
+                continue
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = components(self._model, y.to_numpy(dtype=float), horizon)
+            if found is None:
+                return None
+            frames.append(parts_frame(unique_id, ahead[unique_id], {"component": found}))
+        return pd.concat([no_parts(), *frames], ignore_index=True)
 
 
 def _class(name: str) -> type:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,11 +17,14 @@ from clepsydra.models.base import History, Model
 from clepsydra.models.basis import Basis
 from clepsydra.models.estimators import regressor
 from clepsydra.models.multitask import MultitaskRidge
+from clepsydra.models.parts import Kind, Scale, parts_frame
 from clepsydra.models.pooled import PooledRegressor
+from clepsydra.models.window_contributions import window_parts
 
 __all__ = ["WindowRegressionModel"]
 
 _SHARE_OF_NEWER = 0.2
+_MOST_CENTRED = 2000
 # How far beyond all that was seen a forecast may go, in units of the range of what was.
 _MARGIN = 1.0
 # How much further than most a series may move for the others to learn from it.
@@ -129,6 +134,47 @@ class WindowRegressionModel(Model):
         out = future[["unique_id", "ds"]].sort_values(["unique_id", "ds"], ignore_index=True)
         return out.assign(y_hat=scale.back(_bounded(values, layout)).ravel())
 
+    def explain(
+        self, state: _Fitted, history: History, future: pd.DataFrame, horizon: int
+    ) -> pd.DataFrame:
+        """SHAP values of groups of features, see `models.window_contributions`.
+
+        Raises:
+            ValueError: see `models.contributions.contributions`.
+        """
+        if self._moved(state, history):
+            state = self.fit(history)
+        layout, scale = self._layout(history.only(pd.Index(future["unique_id"].unique())), future)
+        anchored = Anchored(layout, self._seasons)
+        series, origin = np.arange(len(layout.ids)), layout.end - 1
+        level = anchored.level(series, origin)
+        features_of = _Features(anchored, state.basis, series, origin)
+        rows = [features_of.step(step) for step in range(1, horizon + 1)]
+        groups = [features_of.groups(step, history.known) for step in range(1, horizon + 1)]
+        base, parts = window_parts(
+            state.regression, rows, groups, partial(self._centre, state, history, horizon)
+        )
+        level = level[:, None] + np.zeros_like(base)
+        values = level + base + sum(parts.values(), np.zeros_like(base))
+        limit = _bounded(values, layout) - values
+        names = future.sort_values(["unique_id", "ds"], ignore_index=True)
+        named: dict[Kind, dict[str, np.ndarray]] = {
+            "base": {"level": np.where(np.isnan(base), np.nan, level), "base": base},
+            "feature": parts,
+            "component": {"limit": np.where(limit == 0, np.nan, limit)},
+        }
+        return scale.parts(names, named)
+
+    def _centre(self, state: _Fitted, history: History, horizon: int) -> list[np.ndarray]:
+        """Means of each step's features over some of the origins to learn from; `[P]` each."""
+        layout, _ = self._layout(history, history.rows.iloc[:0])
+        series, origin, *_ = self._origins(layout)
+        some = slice(None, None, -(-len(origin) // _MOST_CENTRED))
+        features_of = _Features(
+            Anchored(layout, self._seasons), state.basis, series[some], origin[some]
+        )
+        return [features_of.step(step).mean(axis=0) for step in range(1, horizon + 1)]
+
     def _moved(self, state: _Fitted, history: History) -> bool:
         """Whether the steps ahead have other places in the season than those learnt from."""
         if self._stride == 1:
@@ -167,6 +213,7 @@ class _Features:
         self, anchored: Anchored, basis: Basis, series: np.ndarray, origin: np.ndarray
     ) -> None:
         self._anchored, self._series, self._origin = anchored, series, origin
+        self._basis = basis
         self._of_origin = anchored.of_origin(series, origin)
         self._now, self._lagged = basis.expand(anchored.layout)
 
@@ -181,6 +228,18 @@ class _Features:
         ]
         own = self._anchored.of_step(self._series, self._origin, step)
         return np.column_stack([self._of_origin, own, self._now[place], *lagged])
+
+    def groups(self, step: int, known: tuple[str, ...]) -> list[str]:
+        """What each of the features of a step is of; `[P]`."""
+        own = self._anchored.of_step(self._series[:1], self._origin[:1], step)
+        now, lagged = self._basis.sources()
+        lags = self._anchored.lags_of_known(step) if lagged else []
+        return [
+            *["recent values"] * self._of_origin.shape[1],
+            *["earlier seasons"] * own.shape[1],
+            *(known[number] for number in now),
+            *(known[number] for _ in lags for number in lagged),
+        ]
 
 
 @dataclass(frozen=True)
@@ -210,6 +269,30 @@ class _Scale:
         """`[S, H]` in units of the series."""
         seen = np.where(self.log[:, None], np.exp(np.minimum(values, 700.0)), values)
         return seen * self.unit[:, None]
+
+    def parts(
+        self, steps: pd.DataFrame, parts: Mapping[Kind, Mapping[str, np.ndarray]]
+    ) -> pd.DataFrame:
+        """`[S, H]` parts of what is seen as those of values, or of their logarithms.
+
+        Args:
+            steps: `unique_id`, `ds`: the steps of each series in order.
+            parts: as for `models.parts.parts_frame`.
+        """
+        frames = []
+        chosen: tuple[tuple[Scale, np.ndarray], ...] = (("log", self.log), ("value", ~self.log))
+        for scale, its in chosen:
+            factor = 1.0 if scale == "log" else self.unit[its, None]
+            named = {
+                kind: {name: (values[its] * factor).ravel() for name, values in group.items()}
+                for kind, group in parts.items()
+            }
+            horizon = next(iter(parts["base"].values())).shape[1]
+            if scale == "log":
+                named["base"]["level"] += np.repeat(np.log(self.unit[its]), horizon)
+            rows = steps[np.repeat(its, horizon)]
+            frames.append(parts_frame(rows["unique_id"].tolist(), rows["ds"], named, scale))
+        return pd.concat(frames, ignore_index=True)
 
 
 def _tame(targets: np.ndarray, series: np.ndarray) -> np.ndarray:

@@ -6,22 +6,31 @@ from typing import Any
 
 import pandas as pd
 
-from clepsydra.config import CleaningConfig, ModelsConfig, SourcesConfig, TaskConfig, WindowsConfig
+from clepsydra.config import (
+    CleaningConfig,
+    ExplainConfig,
+    ModelsConfig,
+    SourcesConfig,
+    TaskConfig,
+    WindowsConfig,
+)
 from clepsydra.cost import Cost
 from clepsydra.errors import ConfigError, PanelError
 from clepsydra.fingerprint import fingerprint
 from clepsydra.models.base import quantile_columns
 from clepsydra.models.combining import combine
+from clepsydra.models.explaining import evenly, explain, importances, strongest
 from clepsydra.models.forecasting import candidates, forecast
 from clepsydra.models.intervals import add_quantiles
 from clepsydra.models.isolation import Isolation
 from clepsydra.models.knowledge import Knowledge
+from clepsydra.models.parts import no_parts
 from clepsydra.models.registry import local_models
 from clepsydra.models.wall import lead_steps
 from clepsydra.models.weights import NOW
 from clepsydra.origins import target_start
 
-__all__ = ["assemble_forecasts", "forecast_models"]
+__all__ = ["assemble_explanations", "assemble_forecasts", "forecast_models"]
 
 
 def forecast_models(
@@ -35,13 +44,15 @@ def forecast_models(
     models: ModelsConfig,
     windows: WindowsConfig,
     cleaning: CleaningConfig,
+    explained: ExplainConfig,
     name: str | None = None,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Forecast with what champions need: the global model `name`, or all per-series models.
 
     Returns:
         points: `unique_id`, `ds`, `model`, `y_hat` and the model's own quantiles, if it has any.
         failures: `unique_id`, `model`, `reason`, `fallback`.
+        parts: `model` and the columns of `models.explaining.explain`, of some series.
 
     Raises:
         ConfigError: the models or the task have changed since the bundle was made.
@@ -52,14 +63,16 @@ def forecast_models(
                 f"'{key}' has changed since the bundle {bundle['bundle_id']} was made; "
                 f"run 'train', 'evaluate' and 'deploy' again"
             )
-    combinations = models.combinations
     ids = set(panel["unique_id"].unique())
-    needed: set[str] = set()
+    needed: dict[str, set[str]] = {}
+    chosen_ids = set(evenly(bundle["champions"], explained.series))
     for unique_id, champion in bundle["champions"].items():
         if unique_id in ids:
-            needed.update(combinations[champion].of if champion in combinations else [champion])
+            for member in models.members(champion):
+                needed.setdefault(member, set()).add(unique_id)
     points = [_empty_points(future)]
     failures = [pd.DataFrame(columns=["unique_id", "reason", "fallback", "model"], dtype=object)]
+    parts = [no_parts().assign(reason="", model="")]
     names = [name] if name else local_models(models)
     chosen = [candidate for candidate in names if candidate in needed and candidate in fitted]
     knowledge = Knowledge.of(panel, future, series, sources, task, windows, cleaning)
@@ -71,7 +84,21 @@ def forecast_models(
             )
             points.append(rows.assign(model=candidate.name))
             failures.append(reasons.assign(model=candidate.name))
-    return pd.concat(points, ignore_index=True), pd.concat(failures, ignore_index=True)
+            found = explain(
+                candidate,
+                fitted[candidate.name],
+                origin,
+                rows,
+                reasons,
+                needed[candidate.name] & chosen_ids,
+                isolation,
+            )
+            parts.append(found.assign(model=candidate.name))
+    return (
+        pd.concat(points, ignore_index=True),
+        pd.concat(failures, ignore_index=True),
+        pd.concat(parts, ignore_index=True),
+    )
 
 
 def _empty_points(future: pd.DataFrame) -> pd.DataFrame:
@@ -115,6 +142,26 @@ def assemble_forecasts(
     table = add_quantiles(table.assign(cutoff=pd.Timestamp(clock["cutoff"])), calibration, task)
     columns = ["unique_id", "cutoff", "ds", "model", "y_hat", *quantile_columns()]
     return table[columns].sort_values(["unique_id", "ds"], ignore_index=True)
+
+
+def assemble_explanations(
+    task: TaskConfig, explained: ExplainConfig, clock: dict[str, str], *parts: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What the published forecasts are the sum of, and what matters to the models.
+
+    Returns:
+        explanations: `unique_id`, `cutoff`, `ds` (missing where there are no parts), `model` (a
+            combination's members), `kind`, `feature`, `contribution`, `scale`, `reason`.
+        importances: see `models.explaining.importances`.
+    """
+    filled = [part for part in parts if len(part)]
+    whole = pd.concat(filled or parts[:1], ignore_index=True)
+    start = target_start(pd.Timestamp(clock["panel_end"]), task)
+    whole = whole[(whole["ds"] >= start) | whole["ds"].isna()]
+    table = strongest(whole, explained.features).assign(cutoff=pd.Timestamp(clock["cutoff"]))
+    keys = ["unique_id", "cutoff", "ds", "model"]
+    table = table[[*keys, "kind", "feature", "contribution", "scale", "reason"]]
+    return table.sort_values(keys, kind="stable", ignore_index=True), importances(whole)
 
 
 def _weights(bundled: dict[str, dict[str, float]]) -> pd.DataFrame:

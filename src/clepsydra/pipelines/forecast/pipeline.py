@@ -1,7 +1,11 @@
 from kedro.pipeline import Node, Pipeline
 
 from clepsydra.binding import bind
-from clepsydra.pipelines.forecast.nodes import assemble_forecasts, forecast_models
+from clepsydra.pipelines.forecast.nodes import (
+    assemble_explanations,
+    assemble_forecasts,
+    forecast_models,
+)
 from clepsydra.sharding import gather, per_shard, sharded
 
 _PARAMETERS = [
@@ -10,6 +14,7 @@ _PARAMETERS = [
     "params:models",
     "params:windows",
     "params:cleaning",
+    "params:explain",
 ]
 
 
@@ -20,7 +25,7 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
             Node(
                 forecast_models,
                 inputs=["panel@pandas", "future", "series", "fitted", "bundle", *_PARAMETERS],
-                outputs=["next_points", "next_failures"],
+                outputs=["next_points", "next_failures", "next_parts"],
                 name="forecast_local_models",
             )
         ]
@@ -29,7 +34,7 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
         Node(
             bind(forecast_models, name=name),
             inputs=["panel", "future", "series", f"{name}.fitted", "bundle", *_PARAMETERS],
-            outputs=[f"{name}.next_points", f"{name}.next_failures"],
+            outputs=[f"{name}.next_{table}" for table in ("points", "failures", "parts")],
             name=f"forecast_{name}",
         )
         for name in global_models
@@ -58,6 +63,18 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
             ],
             outputs="forecast_failures",
             name="gather_forecast_failures",
+        ),
+        Node(
+            assemble_explanations,
+            inputs=[
+                "params:task",
+                "params:explain",
+                "clock",
+                *sharded("next_parts", n_shards),
+                *(f"{name}.next_parts" for name in global_models),
+            ],
+            outputs=["explanations", "importances"],
+            name="assemble_explanations",
         ),
     ]
     return Pipeline([*per_shard(shard, n_shards, {"bundle"}).nodes, *across, *publish])

@@ -10,12 +10,22 @@ import plotly.graph_objects as go
 from clepsydra.config import TaskConfig
 from clepsydra.timegrid import to_wall
 
-__all__ = ["draw_champions", "draw_costs", "draw_forecasts", "draw_leaderboard", "draw_quality"]
+__all__ = [
+    "draw_champions",
+    "draw_costs",
+    "draw_explanations",
+    "draw_forecasts",
+    "draw_importances",
+    "draw_leaderboard",
+    "draw_quality",
+]
 
 # The colour-blind-safe palette of Okabe and Ito (2008).
 _BLUE, _GREY = "#0072B2", "#6E6E6E"
+_PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
 _SHOWN_SERIES = 4
 _SHOWN_SEASONS = 2
+_SHOWN_FEATURES = 15
 
 
 def _layout(figure: go.Figure, title: str, x: str, y: str) -> go.Figure:
@@ -23,6 +33,19 @@ def _layout(figure: go.Figure, title: str, x: str, y: str) -> go.Figure:
         title=title, xaxis_title=x, yaxis_title=y, template="plotly_white", hovermode="x unified"
     )
     return figure
+
+
+def _choose(figure: go.Figure, names: list[str], of: list[int]) -> None:
+    """A menu of names, each of which shows its own traces: those with its place in `of`."""
+    buttons = [
+        {
+            "label": name,
+            "method": "update",
+            "args": [{"visible": [place == position for place in of]}],
+        }
+        for position, name in enumerate(names)
+    ]
+    figure.update_layout(updatemenus=[{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.15}])
 
 
 def draw_forecasts(panel: pd.DataFrame, forecasts: pd.DataFrame, task: TaskConfig) -> go.Figure:
@@ -53,15 +76,7 @@ def draw_forecasts(panel: pd.DataFrame, forecasts: pd.DataFrame, task: TaskConfi
             ),
         ):
             figure.add_trace(trace.update(visible=position == 0))
-    buttons = [
-        {
-            "label": unique_id,
-            "method": "update",
-            "args": [{"visible": [number // 3 == position for number in range(3 * len(shown))]}],
-        }
-        for position, unique_id in enumerate(shown)
-    ]
-    figure.update_layout(updatemenus=[{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.15}])
+    _choose(figure, shown, [number // 3 for number in range(3 * len(shown))])
     title = "Forecasts of the largest series; the gap before them was not known yet"
     return _layout(figure, title, f"time ({task.timezone})", "value")
 
@@ -134,3 +149,71 @@ def draw_quality(quality_report: pd.DataFrame) -> go.Figure:
         )
     )
     return figure.update_layout(title="The account of every row")
+
+
+def draw_importances(importances: pd.DataFrame) -> go.Figure:
+    """What matters to each model: the mean size of its strongest features' contributions."""
+    figure, names = go.Figure(), []
+    for position, (key, rows) in enumerate(importances.groupby(["model", "scale"], sort=True)):
+        model, scale = key
+        names.append(str(model) if scale == "value" else f"{model} ({scale})")
+        rows = rows.head(_SHOWN_FEATURES)[::-1]
+        figure.add_trace(
+            go.Bar(
+                x=rows["importance"],
+                y=rows["feature"],
+                orientation="h",
+                name=names[-1],
+                marker_color=_BLUE,
+                text=rows["share"].map("{:.0%}".format),
+                visible=position == 0,
+            )
+        )
+    _choose(figure, names, list(range(len(names))))
+    title = "What forecasts depend on: by so much does a feature move them"
+    if not names:
+        title = "No champion has features whose importance could be told"
+    return _layout(figure, title, "mean size of the contribution", "").update_layout(
+        hovermode="closest"
+    )
+
+
+def draw_explanations(
+    explanations: pd.DataFrame, forecasts: pd.DataFrame, task: TaskConfig
+) -> go.Figure:
+    """The largest explained series: the parts that each model's forecast is the sum of."""
+    parts = explanations[explanations["ds"].notna()]
+    newest = forecasts[forecasts["cutoff"].isin(explanations["cutoff"])]
+    volume = newest.groupby("unique_id")["y_hat"].sum()
+    shown = volume[volume.index.isin(parts["unique_id"])].nlargest(_SHOWN_SERIES).index
+    figure, names, of = go.Figure(), [], []
+    for unique_id in shown:
+        its = parts[parts["unique_id"] == unique_id]
+        for model, rows in its.groupby("model", sort=True):
+            scale = rows["scale"].iloc[0]
+            label = f"{unique_id}: {model}"
+            names.append(label if scale == "value" else f"{label} ({scale})")
+            traces = _stacked(rows, task)
+            figure.add_traces([its.update(visible=len(names) == 1) for its in traces])
+            of += [len(names) - 1] * len(traces)
+    _choose(figure, names, of)
+    title = "What forecasts of the largest series are the sum of"
+    if not names:
+        title = "No forecast has parts that it is the sum of"
+    return _layout(figure, title, f"time ({task.timezone})", "contribution").update_layout(
+        barmode="relative"
+    )
+
+
+def _stacked(rows: pd.DataFrame, task: TaskConfig) -> list[go.Bar | go.Scatter]:
+    """A bar a part, the largest first, and their sum as a line."""
+    size = rows["contribution"].abs().groupby(rows["feature"]).sum()
+    bars = []
+    for number, name in enumerate(size.sort_values(ascending=False, kind="stable").index):
+        part = rows[rows["feature"] == name]
+        colour = _GREY if part["kind"].iloc[0] == "base" else _PALETTE[number % len(_PALETTE)]
+        time = to_wall(part["ds"], task.timezone)
+        bars.append(go.Bar(x=time, y=part["contribution"], name=name, marker_color=colour))
+    total = rows.groupby("ds", sort=True)["contribution"].sum().reset_index()
+    time = to_wall(total["ds"], task.timezone)
+    return [*bars, go.Scatter(x=time, y=total["contribution"], name="forecast", line_color="black")]

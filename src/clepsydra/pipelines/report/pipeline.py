@@ -3,7 +3,9 @@ from kedro.pipeline import Node, Pipeline
 from clepsydra.pipelines.report.figures import (
     draw_champions,
     draw_costs,
+    draw_explanations,
     draw_forecasts,
+    draw_importances,
     draw_leaderboard,
     draw_quality,
 )
@@ -39,6 +41,18 @@ def create_pipeline() -> Pipeline:
                 name="draw_costs",
             ),
             Node(
+                draw_importances,
+                inputs="importances",
+                outputs="figure_importances",
+                name="draw_importances",
+            ),
+            Node(
+                draw_explanations,
+                inputs=["explanations", "forecasts", "params:task"],
+                outputs="figure_explanations",
+                name="draw_explanations",
+            ),
+            Node(
                 draw_quality,
                 inputs="quality_report",
                 outputs="figure_quality",
@@ -71,6 +85,8 @@ def create_pipeline() -> Pipeline:
                     "figure_forecasts",
                     "figure_leaderboard",
                     "figure_champions",
+                    "figure_importances",
+                    "figure_explanations",
                     "figure_costs",
                     "figure_quality",
                 ],
