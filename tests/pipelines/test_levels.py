@@ -51,6 +51,7 @@ def test_a_series_without_a_value_is_part_of_no_sum() -> None:
         ({"carrier": ["A", None, "A", "C"]}, ["total", ["origin", "carrier"]], "1 series have no"),
         ({"carrier": ["A", "", "A", "C"]}, ["total", ["origin", "carrier"]], "e.g. 'E-B'"),
         ({}, ["total", "color"], "the series have no column 'color'"),
+        ({"level": 1}, ["total", ["origin", "carrier"]], "give the attribute another name"),
         ({"n_observations": [9, 0, 0, 0]}, ["total", "unique_id"], "there are 1 series"),
         (
             {"unique_id": ["total", "E-B", "J-A", "J-C"]},

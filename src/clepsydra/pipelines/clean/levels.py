@@ -25,7 +25,8 @@ def find_levels(series: pd.DataFrame, hierarchy: HierarchyConfig) -> pd.DataFram
         then of the ids.
 
     Raises:
-        ConfigError: levels that do not nest, or are alike on these series.
+        ConfigError: levels that do not nest, or are alike on these series; an attribute that has
+            the name of the column that they get.
         PanelError: there is nothing to sum, or a series has no value for a level, or the name of a
             sum.
 
@@ -37,6 +38,11 @@ def find_levels(series: pd.DataFrame, hierarchy: HierarchyConfig) -> pd.DataFram
         >>> find_levels(series, levels)["unique_id"].tolist()
         ['origin=E', 'origin=E', 'E-A', 'E-B']
     """
+    if "level" in series.columns:
+        raise ConfigError(
+            "hierarchy: the series have an attribute 'level', which is the name of the column that "
+            "says the level of each: give the attribute another name"
+        )
     used = series[series["n_observations"] > 0].sort_values("unique_id", ignore_index=True)
     if len(used) < 2:
         raise PanelError(
