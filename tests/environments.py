@@ -20,7 +20,7 @@ from clepsydra.settings import CONFIG_LOADER_ARGS
 from line_runner import PROJECT, Line
 
 SHARED = ["fr_load", "m4_hourly", "m5_small", "uci_air_quality", "vic_electricity"]
-ENVIRONMENTS = [*SHARED, "rte"]
+ENVIRONMENTS = [*SHARED, "rte", "flights_hierarchy"]
 
 
 def data_set(name: str) -> Path:

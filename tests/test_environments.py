@@ -16,6 +16,7 @@ from clepsydra import settings
 from clepsydra.config import (
     CalendarConfig,
     CleaningConfig,
+    HierarchyConfig,
     ModelsConfig,
     SourceConfig,
     SourcesConfig,
@@ -49,6 +50,7 @@ def test_it_is_accepted(environment: str) -> None:
         "calendar": CalendarConfig,
         "windows": WindowsConfig,
         "models": ModelsConfig,
+        "hierarchy": HierarchyConfig,
     }.items():
         model.model_validate(parameters[key])
     parse_as_of(parameters["as_of"])
@@ -103,7 +105,7 @@ def test_windows_leave_history_to_learn_from(environment: str) -> None:
     task = TaskConfig.model_validate(parameters["task"])
     windows = WindowsConfig.model_validate(parameters["windows"])
     steps = {"fr_load": 32_000, "vic_electricity": 52_000, "uci_air_quality": 9_000}
-    steps |= {"m4_hourly": 700, "m5_small": 1_941, "rte": 90 * 24}
+    steps |= {"m4_hourly": 700, "m5_small": 1_941, "rte": 90 * 24, "flights_hierarchy": 8_000}
     day = {"h": 24, "30min": 48, "D": 1}[task.freq]
     horizon, gap = (
         int(span.removesuffix("D")) * day if isinstance(span, str) else span

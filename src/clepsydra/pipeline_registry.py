@@ -41,19 +41,22 @@ def register_pipelines() -> dict[str, Pipeline]:
     """
     structure = current_structure()
     n_shards, models = structure.n_shards, list(structure.global_models)
+    # The sums of a hierarchy are one more shard.
+    sums = structure.has_hierarchy
+    n_parts = n_shards + sums
     stages = {
         "collect": collect.create_pipeline(structure.target, list(structure.sources)),
         "clean": clean.create_pipeline(
-            n_shards, structure.target, list(structure.covariates), list(structure.attributes)
+            n_shards, structure.target, list(structure.covariates), list(structure.attributes), sums
         ),
-        "explore": explore.create_pipeline(n_shards),
+        "explore": explore.create_pipeline(n_parts),
         "split": split.create_pipeline(),
-        "train": train.create_pipeline(n_shards, models),
-        "evaluate": evaluate.create_pipeline(n_shards),
-        "deploy": deploy.create_pipeline(),
-        "forecast": forecast.create_pipeline(n_shards, models),
+        "train": train.create_pipeline(n_parts, models),
+        "evaluate": evaluate.create_pipeline(n_parts, sums),
+        "deploy": deploy.create_pipeline(sums),
+        "forecast": forecast.create_pipeline(n_parts, models, sums),
         "monitor": monitor.create_pipeline(),
-        "report": report.create_pipeline(),
+        "report": report.create_pipeline(sums),
     }
     named = {
         stage: Pipeline(pipeline, namespace=stage, prefix_datasets_with_namespace=False, tags=stage)

@@ -1,4 +1,4 @@
-"""The part of the configuration that shapes the pipelines: shards and global models.
+"""The part of the configuration that shapes the pipelines: shards, global models, a hierarchy.
 
 Kedro registers pipelines without showing them the configuration. Inside a session the hook
 `after_context_created` hands over what that session reads; elsewhere (`kedro registry`,
@@ -17,9 +17,10 @@ from kedro.config import AbstractConfigLoader
 from kedro.framework.project import pipelines, settings
 from pydantic import BaseModel, ValidationError
 
-from clepsydra.config import ModelsConfig, SourcesConfig
+from clepsydra.config import HierarchyConfig, ModelsConfig, SourcesConfig
 from clepsydra.config.base import tidy
 from clepsydra.errors import ConfigError
+from clepsydra.models.knowledge import attribute_names
 from clepsydra.models.registry import global_models
 
 __all__ = ["PROJECT_PATH", "Structure", "current_structure", "follow"]
@@ -37,19 +38,22 @@ class Structure:
     target: str
     covariates: tuple[str, ...]
     attributes: tuple[str, ...]
+    has_hierarchy: bool
 
     @classmethod
     def read(cls, parameters: dict[str, Any]) -> Structure:
         """From the merged parameters.
 
         Raises:
-            ConfigError: `n_shards`, `models` or `sources` is missing or wrong.
+            ConfigError: `n_shards`, `models`, `sources` or `hierarchy` is missing or wrong.
         """
         n_shards = parameters.get("n_shards")
         if not isinstance(n_shards, int) or n_shards < 1:
             raise ConfigError(f"n_shards is {n_shards!r}: it must be a whole number from 1 up")
         models = _validated(ModelsConfig, "models", parameters)
         sources = _validated(SourcesConfig, "sources", parameters)
+        hierarchy = _validated(HierarchyConfig, "hierarchy", {"hierarchy": {}} | parameters)
+        _check_columns(hierarchy, sources)
         return cls(
             n_shards,
             tuple(global_models(models)),
@@ -57,6 +61,7 @@ class Structure:
             sources.target[0],
             tuple(sources.of_role("covariate")),
             tuple(sources.of_role("attributes")),
+            hierarchy.is_declared,
         )
 
 
@@ -70,9 +75,21 @@ def _validated(model: type[_Config], key: str, parameters: dict[str, Any]) -> _C
         raise ConfigError(f"{key}: {tidy(str(error))}") from None
 
 
+def _check_columns(hierarchy: HierarchyConfig, sources: SourcesConfig) -> None:
+    there = [*attribute_names(sources), "unique_id"]
+    for column in hierarchy.columns:
+        if column not in there:
+            near = get_close_matches(column, there, n=1)
+            hint = f"Did you mean '{near[0]}'? " if near else ""
+            raise ConfigError(
+                f"hierarchy.levels: the series have no column '{column}'. {hint}There are the "
+                f"parts of their ids and their attributes: {', '.join(there)}"
+            )
+
+
 _KEYS = {
     *("as_of", "n_shards", "project_path", "sources", "task", "cleaning", "calendar", "windows"),
-    *("models", "evaluate", "deploy", "explain", "monitor"),
+    *("models", "evaluate", "deploy", "explain", "monitor", "hierarchy"),
 }
 _followed: Structure | None = None
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from clepsydra.pipelines.report.text import describe_run, labelled
+from clepsydra.pipelines.report.lines import labelled
+from clepsydra.pipelines.report.text import describe_run
 from clepsydra.profile import parallel_efficiency
 
 __all__ = ["format_summary"]

@@ -7,6 +7,7 @@ before the first node runs.
 from clepsydra.config.base import LATEST, parse_as_of
 from clepsydra.config.cleaning import CleaningConfig, OutlierConfig
 from clepsydra.config.feeds import FileFormat, HttpConfig, Pagination, RequestWindow, SqlConfig
+from clepsydra.config.hierarchy import HierarchyConfig
 from clepsydra.config.models import (
     Combination,
     DeployConfig,
@@ -28,6 +29,7 @@ __all__ = [
     "EvaluateConfig",
     "ExplainConfig",
     "FileFormat",
+    "HierarchyConfig",
     "HttpConfig",
     "ModelSpec",
     "ModelsConfig",

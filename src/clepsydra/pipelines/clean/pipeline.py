@@ -1,6 +1,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from clepsydra.binding import bind
+from clepsydra.pipelines.clean.aggregates import aggregate_series, gather_series
 from clepsydra.pipelines.clean.clock import set_clock
 from clepsydra.pipelines.clean.covariates import clean_attributes, clean_covariate
 from clepsydra.pipelines.clean.nodes import (
@@ -14,10 +15,19 @@ from clepsydra.sharding import gather, sharded
 
 
 def create_pipeline(
-    n_shards: int, target: str, covariates: list[str], attributes: list[str]
+    n_shards: int,
+    target: str,
+    covariates: list[str],
+    attributes: list[str],
+    has_hierarchy: bool = False,
 ) -> Pipeline:
-    """Raw snapshots to the panel, the series table and the account of every row."""
+    """Raw snapshots to the panel, the series table and the account of every row.
+
+    With a hierarchy there is one more shard, of the sums.
+    """
     others = [*covariates, *attributes]
+    sums = [_aggregate(n_shards)] if has_hierarchy else []
+    n_parts = n_shards + len(sums)
     return Pipeline(
         [
             Node(
@@ -78,17 +88,19 @@ def create_pipeline(
                 )
                 for number in range(n_shards)
             ),
+            *sums,
             Node(
                 gather_parts,
-                inputs=sharded("panel@file", n_shards),
+                inputs=sharded("panel@file", n_parts),
                 outputs="panel",
                 name="gather_panel",
             ),
+            Node(gather, inputs=sharded("future", n_parts), outputs="future", name="gather_future"),
             Node(
-                gather, inputs=sharded("future", n_shards), outputs="future", name="gather_future"
-            ),
-            Node(
-                gather, inputs=sharded("series", n_shards), outputs="series", name="gather_series"
+                gather_series if sums else gather,
+                inputs=[*(["levels"] if sums else []), *sharded("series", n_parts)],
+                outputs="series",
+                name="gather_series",
             ),
             Node(
                 gather_files,
@@ -125,4 +137,29 @@ def create_pipeline(
                 name="report_quality",
             ),
         ]
+    )
+
+
+def _aggregate(n_shards: int) -> Node:
+    """All shards' series to one more shard, of their sums."""
+    return Node(
+        aggregate_series,
+        inputs=[
+            *(f"params:{name}" for name in ("hierarchy", "sources", "task")),
+            "clock",
+            "params:n_shards",
+            *sharded("panel@file", n_shards),
+            *(
+                name
+                for part in ("future", "series", "vintages")
+                for name in sharded(part, n_shards)
+            ),
+        ],
+        outputs=[
+            *(f"shard_{n_shards}.{part}" for part in ("panel@pandas", "future", "series")),
+            f"shard_{n_shards}.vintages",
+            "levels",
+        ],
+        name="aggregate_series",
+        namespace=f"shard_{n_shards}",
     )

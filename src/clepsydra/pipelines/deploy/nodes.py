@@ -12,10 +12,11 @@ import pandas as pd
 from clepsydra.config import DeployConfig, ModelsConfig, TaskConfig
 from clepsydra.fingerprint import fingerprint
 from clepsydra.models.intervals import calibrate
+from clepsydra.models.reconciliation import champion_errors
 from clepsydra.models.weights import NOW
 from clepsydra.pipelines.evaluate.leaks import refuse_leaks
 
-__all__ = ["build_bundle", "decide_promotion"]
+__all__ = ["build_bundle", "collect_errors", "decide_promotion"]
 
 _LIBRARIES = ["clepsydra", "pandas", "scikit-learn", "statsmodels", "statsforecast", "mlforecast"]
 
@@ -85,6 +86,18 @@ def build_bundle(
     }
     canonical = json.dumps(content, sort_keys=True).encode()
     return {"bundle_id": hashlib.sha256(canonical).hexdigest()[:16], **content}, calibration
+
+
+def collect_errors(
+    promoted_champions: pd.DataFrame, backtests: pd.DataFrame, windows: pd.DataFrame
+) -> pd.DataFrame:
+    """The promoted champions' errors in the backtests, by which forecasts are reconciled.
+
+    Returns:
+        See `models.reconciliation.champion_errors`.
+    """
+    chosen = dict(zip(promoted_champions["unique_id"], promoted_champions["model"], strict=True))
+    return champion_errors(backtests, chosen, windows)
 
 
 def _current(weights: pd.DataFrame) -> dict[str, dict[str, float]]:

@@ -1,10 +1,16 @@
 from kedro.pipeline import Node, Pipeline
 
-from clepsydra.pipelines.deploy.nodes import build_bundle, decide_promotion
+from clepsydra.pipelines.deploy.nodes import build_bundle, collect_errors, decide_promotion
 
 
-def create_pipeline() -> Pipeline:
+def create_pipeline(has_hierarchy: bool = False) -> Pipeline:
     """Champions to a promoted bundle."""
+    errors = Node(
+        collect_errors,
+        inputs=["promoted_champions", "backtests", "windows"],
+        outputs="champion_errors",
+        name="collect_errors",
+    )
     return Pipeline(
         [
             Node(
@@ -28,5 +34,6 @@ def create_pipeline() -> Pipeline:
                 outputs=["bundle", "calibration"],
                 name="build_bundle",
             ),
+            *([errors] if has_hierarchy else []),
         ]
     )

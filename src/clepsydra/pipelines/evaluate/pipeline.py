@@ -10,14 +10,16 @@ from clepsydra.pipelines.evaluate.nodes import (
     score_backtests,
     seasonal_scales,
 )
+from clepsydra.pipelines.evaluate.reconciliation import compare_levels, reconcile_backtests
 from clepsydra.sharding import sharded
 
 
-def create_pipeline(n_shards: int) -> Pipeline:
+def create_pipeline(n_shards: int, has_hierarchy: bool = False) -> Pipeline:
     """Backtests to metrics, a leaderboard, comparisons and a champion for every series.
 
     Args:
         n_shards: of the panel, which the leak canary reads a few series of.
+        has_hierarchy: whether forecasts are reconciled, and that is judged too.
     """
     return Pipeline(
         [
@@ -95,5 +97,22 @@ def create_pipeline(n_shards: int) -> Pipeline:
                 outputs=["champion_scores", "verdict"],
                 name="judge_champions",
             ),
+            *(_RECONCILIATION if has_hierarchy else []),
         ]
     )
+
+
+_RECONCILIATION = [
+    Node(
+        reconcile_backtests,
+        inputs=["backtests", "windows", "champions", "levels", "params:task"],
+        outputs="reconciled_backtests",
+        name="reconcile_backtests",
+    ),
+    Node(
+        compare_levels,
+        inputs=["backtests", "reconciled_backtests", "windows", "champions", "scales", "levels"],
+        outputs="reconciliation",
+        name="compare_levels",
+    ),
+]

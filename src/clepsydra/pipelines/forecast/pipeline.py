@@ -6,6 +6,7 @@ from clepsydra.pipelines.forecast.nodes import (
     assemble_forecasts,
     forecast_models,
 )
+from clepsydra.pipelines.forecast.reconciliation import reconcile_forecasts
 from clepsydra.sharding import gather, per_shard, sharded
 
 _PARAMETERS = [
@@ -18,7 +19,17 @@ _PARAMETERS = [
 ]
 
 
-def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
+_RECONCILE = Node(
+    reconcile_forecasts,
+    inputs=["base_forecasts", "champion_errors", "bundle", "levels", "params:task", "clock"],
+    outputs="forecasts",
+    name="reconcile_forecasts",
+)
+
+
+def create_pipeline(
+    n_shards: int, global_models: list[str], has_hierarchy: bool = False
+) -> Pipeline:
     """The promoted bundle and the latest panel to published forecasts."""
     shard = Pipeline(
         [
@@ -52,9 +63,10 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
                 *sharded("next_points", n_shards),
                 *(f"{name}.next_points" for name in global_models),
             ],
-            outputs="forecasts",
+            outputs="base_forecasts" if has_hierarchy else "forecasts",
             name="publish_forecasts",
         ),
+        *([_RECONCILE] if has_hierarchy else []),
         Node(
             gather,
             inputs=[

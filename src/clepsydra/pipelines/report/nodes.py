@@ -27,8 +27,12 @@ def summarize(
     forecasts: pd.DataFrame,
     retraining: dict[str, Any],
     clock: dict[str, str],
+    reconciliation: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """The figures of one run.
+
+    Args:
+        reconciliation: of a hierarchy, if there is one; without it the object has no such key.
 
     Returns:
         A JSON object; `clepsydra.summary` prints it at the end of a run.
@@ -37,6 +41,7 @@ def summarize(
     measures = quality_report.groupby("measure")["value"].sum()
     flags = series.loc[series["flags"] != "", "flags"].str.split(", ").explode()
     by_model = promoted_champions["model"].value_counts()
+    of_hierarchy = {} if reconciliation is None else _reconciled(reconciliation)
     return {
         "as_of": clock["as_of"],
         "cutoff": clock["cutoff"],
@@ -69,7 +74,13 @@ def summarize(
             str(verdict): models["model"].tolist() for verdict, models in canary.groupby("verdict")
         },
         "retraining": retraining,
+        **of_hierarchy,
     }
+
+
+def _reconciled(table: pd.DataFrame) -> dict[str, Any]:
+    records = table.astype(object).where(table.notna(), None).to_dict("records")
+    return {"reconciliation": records}
 
 
 def _failed_models(failures: pd.DataFrame, costs: pd.DataFrame) -> dict[str, str]:

@@ -12,7 +12,7 @@ from clepsydra.pipelines.report.figures import (
 from clepsydra.pipelines.report.nodes import render_page, summarize
 
 
-def create_pipeline() -> Pipeline:
+def create_pipeline(has_hierarchy: bool = False) -> Pipeline:
     """Figures, the summary of the run, and one page that shows them."""
     return Pipeline(
         [
@@ -74,6 +74,7 @@ def create_pipeline() -> Pipeline:
                     "forecasts",
                     "retraining",
                     "clock",
+                    *(["reconciliation"] if has_hierarchy else []),
                 ],
                 outputs="run_summary",
                 name="summarize_run",

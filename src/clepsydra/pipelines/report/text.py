@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["describe_run", "labelled"]
+from clepsydra.pipelines.report.levels import describe_levels
+from clepsydra.pipelines.report.lines import labelled
+
+__all__ = ["describe_run"]
 
 
 def describe_run(found: dict[str, Any]) -> list[str]:
@@ -42,6 +45,7 @@ def describe_run(found: dict[str, Any]) -> list[str]:
         )
     if verdict["coverage_80"] is not None:
         lines.append(labelled("intervals", f"80 % intervals held {verdict['coverage_80']:.0%}"))
+    lines += describe_levels(found.get("reconciliation", []))
     if not found["promotion"]["promoted"]:
         lines.append(
             labelled(
@@ -147,13 +151,3 @@ def _duration(seconds: float) -> str:
 def _reasons(counts: dict[str, int]) -> str:
     text = ", ".join(f"{name} {count:,}" for name, count in counts.items())
     return f" ({text})" if text else ""
-
-
-def labelled(name: str, text: str) -> str:
-    """One line: a name, or nothing, and a text in a column of its own.
-
-    Examples:
-        >>> labelled("rows", "3 in")
-        ' rows          3 in'
-    """
-    return f" {name:<13} {text}"
