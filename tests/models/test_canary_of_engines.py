@@ -41,6 +41,11 @@ ENGINES: dict[str, dict[str, Any]] = {
     "autoregression": {"engine": "autoregression"},
     "windows": {"engine": "window_regression"},
     "window_trees": {"engine": "window_regression", "max_history": 1000, "options": TREES},
+    "corrections": {
+        "engine": "seasonal_correction",
+        "max_history": 1000,
+        "options": {"params": {"n_estimators": 20}, "scaled": False},
+    },
     "ridge": {
         "engine": "mlforecast",
         "options": {

@@ -44,6 +44,9 @@ ENGINES = {
     "window_regression": Engine(
         "clepsydra.models.window_regression.WindowRegressionModel", "panel"
     ),
+    "seasonal_correction": Engine(
+        "clepsydra.models.seasonal_correction.SeasonalCorrectionModel", "panel"
+    ),
     "mlforecast": Engine("clepsydra.models.machine_learning.MlforecastModel", "panel"),
     "neuralforecast": Engine("clepsydra.models.deep.NeuralforecastModel", "panel"),
     "chronos": Engine("clepsydra.models.foundation.ChronosModel", "panel"),

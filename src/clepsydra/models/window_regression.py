@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from clepsydra.config import TaskConfig
-from clepsydra.models.anchored import LONG_SEASON, Anchored, Layout
+from clepsydra.models.anchored import LONG_SEASON, Anchored, Layout, moved
 from clepsydra.models.base import History, Model
 from clepsydra.models.basis import Basis
 from clepsydra.models.estimators import regressor
@@ -113,7 +113,8 @@ class WindowRegressionModel(Model):
     ) -> pd.DataFrame:
         if horizon > self._lead:
             raise ValueError(f"a horizon of {horizon}: it learnt {self._lead} steps")
-        if self._moved(state, history):
+        # Steps ahead have other places in the season than those learnt from.
+        if self._stride > 1 and moved(state.last, history.rows["ds"], self._stride):
             state = self.fit(history)
         layout, scale = self._layout(history, future)
         anchored = Anchored(layout, self._seasons)
@@ -128,14 +129,6 @@ class WindowRegressionModel(Model):
         )
         out = future[["unique_id", "ds"]].sort_values(["unique_id", "ds"], ignore_index=True)
         return out.assign(y_hat=scale.back(_bounded(values, layout)).ravel())
-
-    def _moved(self, state: _Fitted, history: History) -> bool:
-        """Whether the steps ahead have other places in the season than those learnt from."""
-        if self._stride == 1:
-            return False
-        ds = history.rows["ds"]
-        step = ds.diff().mode().iloc[0]
-        return (ds.max() - state.last) // step % self._stride != 0
 
     def _layout(self, history: History, future: pd.DataFrame) -> tuple[Layout, _Scale]:
         rows = history.rows
