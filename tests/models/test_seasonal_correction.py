@@ -100,6 +100,21 @@ def test_forecasts_move_with_the_unit_of_each_series() -> None:
     np.testing.assert_allclose(two["y_hat"], expected, rtol=1e-9)
 
 
+def test_counts_are_seen_as_they_are_unless_it_is_said() -> None:
+    history, later = split(timetables(days=40), 38, 2)
+
+    def forecast(integer: bool, **options: Any) -> np.ndarray:
+        task = make_task(season_lengths=[DAY, WEEK], horizon=DAY, integer=integer)
+        model = SeasonalCorrectionModel(task, 2 * DAY, **options)
+        ahead = later[["unique_id", "ds"]]
+        return model.predict(model.fit(history), history, ahead, 2 * DAY)["y_hat"].to_numpy()
+
+    for integer in (True, False):
+        found = [forecast(integer), *(forecast(not integer, scaled=its) for its in (False, True))]
+        np.testing.assert_array_equal(found[0], found[1 if integer else 2])
+        assert (found[0] != found[2 if integer else 1]).any()
+
+
 def test_a_regressor_that_takes_no_missing_values_gets_none() -> None:
     history, later = split(timetables(days=40), 38, 2)
     model = model_of(**NEIGHBOURS)

@@ -68,8 +68,9 @@ class SeasonalCorrectionModel(Model):
             `{objective: huber, alpha: 0.5}`.
         seeds: regressors whose forecasts are averaged, each with a `random_state` of its own.
         scaled: whether values are seen in units of the mean absolute seasonal difference of each
-            series. If not, in their own, which is better for counts: then a series weighs by the
-            inverse of that unit, so that the loss is that of scaled errors all the same.
+            series. If not, in their own, which suits counts, and is so for them if it is not said:
+            then a series weighs by the inverse of that unit, so that the loss is that of scaled
+            errors all the same.
         known_columns: whether columns known in advance are used.
         max_rows: of all series together, from the newest origins.
     """
@@ -84,11 +85,12 @@ class SeasonalCorrectionModel(Model):
         estimator: str = _LIGHTGBM,
         params: dict[str, Any] | None = None,
         seeds: int = 1,
-        scaled: bool = True,
+        scaled: bool | None = None,
         known_columns: bool = True,
         max_rows: int = 400_000,
     ):
         params = params or {}
+        scaled = not task.integer if scaled is None else scaled
         defaults = _DEFAULTS if estimator == _LIGHTGBM else {}
         self._regressor = regressor(estimator, {**defaults, **params})
         if seeds < 1:
