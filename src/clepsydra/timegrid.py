@@ -24,6 +24,7 @@ __all__ = [
     "period_start",
     "shorter_than_a_day",
     "snap",
+    "steps_of_span",
     "to_utc",
     "to_wall",
     "utc_candidates",
@@ -190,6 +191,19 @@ def snap(utc: pd.Series, freq: str, timezone: str) -> pd.Series:
         days = days.map(dict(zip(unique, unique.map(roll), strict=True)))
     aware = days.dt.tz_localize(timezone, ambiguous=True, nonexistent="shift_forward")
     return aware.dt.tz_convert("UTC").dt.tz_localize(None)
+
+
+def steps_of_span(span: int | str, freq: str) -> int:
+    """Steps of a span: the number itself, or as many as fit in local days of 24 hours.
+
+    Examples:
+        >>> steps_of_span("2D", "30min")
+        96
+    """
+    if isinstance(span, int):
+        return span
+    days = int(span[:-1])
+    return days * int(pd.Timedelta(1, "D") / _offset(freq)) if shorter_than_a_day(freq) else days
 
 
 def add_span(start: pd.Timestamp, span: int | str, freq: str, timezone: str) -> pd.Timestamp:

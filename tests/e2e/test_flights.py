@@ -61,7 +61,7 @@ def test_champions_beat_seasonal_naive_on_later_windows(main_job):
     scores = main_job.read("08_reporting/champion_scores.parquet")
     assert len(scores) == 35
     judged = scores.dropna(subset="mase")
-    assert judged["mase"].mean() <= 0.9 * judged["reference_mase"].mean()
+    assert judged["mase"].mean() <= 0.85 * judged["reference_mase"].mean()
     verdict = json.loads((main_job.data / "08_reporting/verdict.json").read_text())
     assert verdict["series_judged"] + verdict["series_with_zero_scale"] == 35
     assert f"MASE {judged['mase'].mean():.3f}, seasonal_naive" in main_job.said
@@ -106,7 +106,7 @@ def test_quantiles_cover(main_job):
     """Calibrated on the past, an 80 % interval of a count holds at least 80 %."""
     leaderboard = main_job.read("08_reporting/leaderboard.parquet")
     coverage = leaderboard[leaderboard["metric"] == "coverage_80"].set_index("model")["value"]
-    assert coverage["median"] >= 0.8
+    assert coverage["correction"] >= 0.8
 
 
 @pytest.mark.filterwarnings("ignore")

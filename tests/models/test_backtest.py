@@ -271,7 +271,9 @@ def test_no_panel_is_no_work() -> None:
 
 def test_the_projects_models_are_local_global_or_combined() -> None:
     models = project_models()
-    assert set(local_models(models)) | set(global_models(models)) == set(models.root) - {"median"}
+    assert set(local_models(models)) | set(global_models(models)) == set(models.root) - set(
+        models.combinations
+    )
 
 
 def test_the_costs_of_shards_add_up_to_what_one_series_costs() -> None:

@@ -45,6 +45,11 @@ ENGINES: dict[str, dict[str, Any]] = {
         "engine": "season_regression",
         "options": {"products": [["hour", "dayofweek"]]},
     },
+    "corrections": {
+        "engine": "seasonal_correction",
+        "max_history": 1000,
+        "options": {"params": {"n_estimators": 20}, "scaled": False},
+    },
     "ridge": {
         "engine": "mlforecast",
         "options": {

@@ -135,10 +135,10 @@ def specifications() -> ModelsConfig:
     for spec in specs.values():
         spec["max_history"] = spec["max_history"] and min(spec["max_history"], 504)
     specs["sarimax"]["options"]["seasons"] = 1
-    for name in ("linear", "boosting", "boosting_difference"):
+    for name in ("linear", "boosting"):
         specs[name]["options"] |= {"lags": [24, 168], "rolling_means": {24: [24]}}
     specs["boosting"]["options"]["params"] |= {"max_iter": 30}
-    specs["boosting_difference"]["options"]["params"] |= {"max_iter": 30}
+    specs["correction"]["options"]["params"] |= {"n_estimators": 30}
     return ModelsConfig.model_validate({**specs, **MORE})
 
 
@@ -171,7 +171,7 @@ def test_every_series_is_forecast_by_every_model(case: Case) -> None:
     assert np.isfinite(rows["y_hat"]).all()
     assert (rows["y_hat"] >= 0).all()
     steps = rows.groupby(["model", "unique_id"]).size()
-    names = set(case.models.root) - {"median"}
+    names = set(case.models.root)
     # One value is the last of all, so nothing was known of that series at the cutoff.
     assert set(rows["model"]) == names
     assert len(steps) == len(names) * 209
@@ -209,7 +209,7 @@ def test_every_fallback_is_counted_with_what_is_wrong_and_whose_forecast_it_is(
     }
     for name, (says, _) in damages().items():
         its = failures[failures["unique_id"] == f"damaged {name}-00"].set_index("model")
-        assert set(its.index) == set(case.models.root) - {"median"} - able.get(name, set()), name
+        assert set(its.index) == set(case.models.root) - able.get(name, set()), name
         assert its["reason"].str.startswith(says).all(), name
         fallback = "seasonal_naive" if name in {"constant", "zero"} else LAST_RESORT
         assert set(its["fallback"]) <= {fallback}, name

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-__all__ = ["LONG_SEASON", "Anchored", "Layout"]
+__all__ = ["LONG_SEASON", "Anchored", "Layout", "moved"]
 
 # From so many steps on a season is not laid out step by step.
 LONG_SEASON = 24
@@ -140,3 +140,9 @@ class Anchored:
         first = np.maximum(first, self.layout.start[series])
         last = np.maximum(last, first)
         return (sums[last + 1] - sums[first]) / (last + 1 - first)
+
+
+def moved(last: pd.Timestamp, ds: pd.Series, stride: int) -> bool:
+    """Whether a history ends at another place in the season than one that ended with `last`."""
+    step = ds.diff().mode().iloc[0]
+    return bool((ds.max() - last) // step % stride != 0)

@@ -48,6 +48,9 @@ ENGINES = {
     "season_regression": Engine(
         "clepsydra.models.season_regression.SeasonRegressionModel", "series"
     ),
+    "seasonal_correction": Engine(
+        "clepsydra.models.seasonal_correction.SeasonalCorrectionModel", "panel"
+    ),
     "mlforecast": Engine("clepsydra.models.machine_learning.MlforecastModel", "panel"),
     "neuralforecast": Engine("clepsydra.models.deep.NeuralforecastModel", "panel"),
     "chronos": Engine("clepsydra.models.foundation.ChronosModel", "panel"),

@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from clepsydra.config import TaskConfig
-from clepsydra.models.anchored import LONG_SEASON, Anchored, Layout
+from clepsydra.models.anchored import LONG_SEASON, Anchored, Layout, moved
 from clepsydra.models.base import History, Model
 from clepsydra.models.basis import Basis
 from clepsydra.models.estimators import regressor
@@ -118,7 +118,8 @@ class WindowRegressionModel(Model):
     ) -> pd.DataFrame:
         if horizon > self._lead:
             raise ValueError(f"a horizon of {horizon}: it learnt {self._lead} steps")
-        if self._moved(state, history):
+        # Steps ahead have other places in the season than those learnt from.
+        if self._stride > 1 and moved(state.last, history.rows["ds"], self._stride):
             state = self.fit(history)
         layout, scale = self._layout(history, future)
         anchored = Anchored(layout, self._seasons)
@@ -142,7 +143,7 @@ class WindowRegressionModel(Model):
         Raises:
             ValueError: see `models.contributions.contributions`.
         """
-        if self._moved(state, history):
+        if self._stride > 1 and moved(state.last, history.rows["ds"], self._stride):
             state = self.fit(history)
         layout, scale = self._layout(history.only(pd.Index(future["unique_id"].unique())), future)
         anchored = Anchored(layout, self._seasons)
@@ -174,14 +175,6 @@ class WindowRegressionModel(Model):
             Anchored(layout, self._seasons), state.basis, series[some], origin[some]
         )
         return [features_of.step(step).mean(axis=0) for step in range(1, horizon + 1)]
-
-    def _moved(self, state: _Fitted, history: History) -> bool:
-        """Whether the steps ahead have other places in the season than those learnt from."""
-        if self._stride == 1:
-            return False
-        ds = history.rows["ds"]
-        step = ds.diff().mode().iloc[0]
-        return (ds.max() - state.last) // step % self._stride != 0
 
     def _layout(self, history: History, future: pd.DataFrame) -> tuple[Layout, _Scale]:
         rows = history.rows
