@@ -87,7 +87,11 @@ def bundle(**changes: Any) -> tuple[dict[str, Any], pd.DataFrame]:
     panel = make_series("a", "2013-01-01", range(48))
     backtests = pd.concat(
         [
-            panel.assign(model=model, y_hat=panel["y"] + random.normal(size=48))
+            panel.assign(
+                model=model,
+                cutoff=pd.Timestamp("2012-12-31 23:00"),
+                y_hat=panel["y"] + random.normal(size=48),
+            )
             for model in ("ref", "good", "unused")
         ],
         ignore_index=True,

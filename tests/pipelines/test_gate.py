@@ -293,7 +293,7 @@ def test_what_is_published_starts_at_midnight(tmp_path: Path) -> None:
     line.collect("2013-07-03")
     found = line.clean("2013-07-03")
     points = found["future"][["unique_id", "ds"]].assign(y_hat=1.0, model="theta")
-    residuals = points.assign(y=2.0)[["unique_id", "model", "y_hat", "y"]]
+    residuals = points.assign(y=2.0, cutoff=points["ds"].min())
     calibration = calibrate(residuals)
     bundle = {
         "bundle_id": "b",

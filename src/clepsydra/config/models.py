@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal, get_args
 
+import yaml
 from pydantic import Field, RootModel, ValidationError, model_validator
 
 from clepsydra.config.base import Strict
@@ -18,6 +20,8 @@ __all__ = [
     "MonitorConfig",
 ]
 
+
+_PRESETS = Path(__file__).parent / "presets.yml"
 
 Method = Literal["median", "mean", "weighted", "stacked"]
 
@@ -68,7 +72,23 @@ class ModelSpec(Strict):
 
 
 class ModelsConfig(RootModel[dict[str, ModelSpec]]):
-    """`models`: name to description; the first is the reference all others are measured by."""
+    """`models`: name to description; the first is the reference all others are measured by.
+
+    A text is the name of a list that comes with the project, by the frequency of the data: see
+    `presets.yml` beside this module.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        presets = yaml.safe_load(_PRESETS.read_text())
+        if value not in presets:
+            raise ValueError(
+                f"no models are called '{value}': write {', '.join(presets)}, or a list of your own"
+            )
+        return presets[value]
 
     @model_validator(mode="after")
     def _at_least_one(self) -> ModelsConfig:
@@ -118,7 +138,7 @@ class EvaluateConfig(Strict):
     """How champions are chosen and models told apart."""
 
     shrinkage: float = Field(
-        10.0, ge=0, description="weight of the record over all series against a series' own"
+        140.0, ge=0, description="windows of a series' own that the record over all is worth"
     )
     confidence: float = Field(
         0.9, gt=0, lt=1, description="that the best model is in the leaderboard's group a"

@@ -1,16 +1,19 @@
-"""Quantiles from backtest residuals, per series and model, by level of the forecast.
+"""Quantiles from backtest errors: by step ahead over all series, in units of each series' errors.
 
-They are the empirical quantiles of signed residuals, so that intervals need not be symmetric.
-Residuals of one series and model are grouped by the size of the forecast they belong to, so that
-the certain zeros of the night do not narrow the intervals of the rush hour. This is split conformal
-prediction in its Mondrian form (Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World,
-2005, section 4.5), without its correction for few residuals: where a series has few of its own, the
-model's residuals on all series are used instead, in proportion to the series' level.
+An error is seen in units of what its series usually errs by, for forecasts of that level. So seen,
+the errors of all series on the same steps ahead are one sample, large enough for its tails, and its
+quantiles need not be symmetric. This is split conformal prediction with a scaled score (Lei and
+others, Distribution-free predictive inference for regression, 2018, section 5.2) in its Mondrian
+form (Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005, section 4.5), with
+steps ahead as the groups.
+
+A series' unit comes from its other windows, never from the one whose errors are being scaled: an
+error in units of itself would look smaller than the next ones will be. Forecasts take the unit
+without the oldest window, which is made from as many as those of the errors. Where there are few,
+the unit leans to that of series of the same level.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,40 +25,111 @@ from clepsydra.timegrid import add_span
 __all__ = ["LEVELS", "add_quantiles", "calibrate", "quantile_columns", "rolling_quantiles"]
 
 _MAX_BINS = 4
-_FEWEST_RESIDUALS = 20
+_FEWEST_IN_A_BIN = 20
+_FEWEST_OF_A_STEP = 200
 _LOWEST_LEVEL = 0.02
+# Windows that the unit of a series of that level is worth.
+_PRIOR_WINDOWS = 1.0
+
+_KEYS = ["model", "unique_id"]
+_COLUMNS = ["unique_id", "model", "step", "lower", "unit"]
 
 
 def calibrate(residuals: pd.DataFrame) -> pd.DataFrame:
-    """Quantiles of residuals by series, model and level of the forecast.
+    """What quantiles are made from.
 
     Args:
-        residuals: `unique_id`, `model`, `y_hat`, `y`, of past windows.
+        residuals: `unique_id`, `model`, `cutoff`, `ds`, `y_hat`, `y`, of past windows.
 
     Returns:
-        `unique_id`, `model`, `lower` (least forecast the row is for), `floor` and the quantile
-        columns. A series and model with residuals enough has one row at `lower` = -inf and up to
-        three more, in units of the series. Each model also has a row with an empty `unique_id`,
-        pooled over its series, in units of a series' level (the mean size of its forecasts, at
-        least `floor`).
+        `unique_id`, `model`, `step`, `lower`, `unit` and the quantile columns, in three kinds of
+        rows. Of each series and model: from forecasts of `lower` up, errors are seen in units of
+        `unit`. Of each model, with an empty `unique_id` and `step` 0: `unit` is that of a series
+        without errors of its own over its level (the mean size of its forecasts, at least `lower`).
+        And, with an empty `unique_id`: the quantiles of errors so seen from `step` ahead on.
     """
     known = residuals.dropna(subset=["y", "y_hat"])
-    rows: list[tuple[Any, ...]] = []
-    for (unique_id, model), group in known.groupby(["unique_id", "model"], sort=True):
-        y_hat = group["y_hat"].to_numpy()
-        residual = group["y"].to_numpy() - y_hat
-        if len(residual) < _FEWEST_RESIDUALS:
-            continue
-        for lower, inside in _bins(y_hat):
-            values = np.quantile(residual[inside], LEVELS)
-            rows.append((unique_id, model, lower, np.nan, *values))
+    frames = [pd.DataFrame(columns=[*_COLUMNS, *quantile_columns()])]
+    if len(known):
+        known = known.assign(step=_steps(known), error=known["y"] - known["y_hat"])
     for model, group in known.groupby("model", sort=True):
-        size = float(group[["y", "y_hat"]].abs().max(axis=1).mean())
-        floor = _LOWEST_LEVEL * size or 1.0
-        level = group["y_hat"].abs().groupby(group["unique_id"]).transform("mean")
-        relative = (group["y"] - group["y_hat"]) / level.clip(lower=floor)
-        rows.append(("", model, -np.inf, floor, *np.quantile(relative, LEVELS)))
-    return pd.DataFrame(rows, columns=["unique_id", "model", "lower", "floor", *quantile_columns()])
+        frames += _calibrate_one(str(model), group)
+    filled = [frame for frame in frames if len(frame)] or frames
+    return pd.concat(filled, ignore_index=True)[[*_COLUMNS, *quantile_columns()]]
+
+
+def _calibrate_one(model: str, rows: pd.DataFrame) -> list[pd.DataFrame]:
+    series, ids = pd.factorize(rows["unique_id"], sort=True)
+    window = pd.factorize(rows["cutoff"], sort=True)[0]
+    size, y_hat = rows["error"].abs().to_numpy(), rows["y_hat"].to_numpy()
+    pair, of_row = np.unique(series * (window.max() + 1) + window, return_inverse=True)
+    of_pair = pair // (window.max() + 1)
+    total, number = np.bincount(of_row, size), np.bincount(of_row)
+    sums, numbers = np.bincount(of_pair, total), np.bincount(of_pair, number)
+    windows = np.bincount(of_pair)
+    largest = np.maximum(np.abs(y_hat), rows["y"].abs()).mean()
+    floor = _LOWEST_LEVEL * float(largest) or 1.0
+    level = np.maximum(np.bincount(series, np.abs(y_hat)) / numbers, floor)
+    usual = (
+        float(np.median(sums / numbers / level)) or float(np.mean(sums / numbers / level)) or 1.0
+    )
+    prior = usual * level
+
+    def blended(mean: np.ndarray, count: np.ndarray, at: np.ndarray) -> np.ndarray:
+        return (count * mean + _PRIOR_WINDOWS * prior[at]) / (count + _PRIOR_WINDOWS)
+
+    rest = numbers[of_pair] - number
+    others = (sums[of_pair] - total) / np.maximum(rest, 1)
+    without = blended(others, windows[of_pair] - 1, of_pair)
+    oldest = np.unique(of_pair, return_index=True)[1]
+    unit, without = without[oldest], without[of_row]
+    factor = np.ones(len(rows))
+    lowers = []
+    for place, positions in enumerate(_positions(series, len(ids))):
+        for lower, inside in _bins(y_hat[positions]):
+            its = positions[inside]
+            ratio = (size[its].sum() + unit[place]) / (len(its) + 1) / unit[place]
+            if len(positions) < 2 * _FEWEST_IN_A_BIN:
+                ratio = 1.0
+            factor[its] = ratio
+            lowers.append((ids[place], lower, unit[place] * ratio))
+    own = pd.DataFrame(lowers, columns=["unique_id", "lower", "unit"]).assign(step=0)
+    seen = rows["error"].to_numpy() / (without * factor)
+    pooled = [{"step": 0, "lower": floor, "unit": usual}]
+    steps = rows["step"].to_numpy()
+    for first, last in _step_groups(steps):
+        chosen = seen[(first <= steps) & (steps <= last)]
+        quantiles = np.quantile(chosen, LEVELS)
+        pooled.append({"step": first, **dict(zip(quantile_columns(), quantiles, strict=True))})
+    return [own.assign(model=model), pd.DataFrame(pooled).assign(model=model, unique_id="")]
+
+
+def _positions(series: np.ndarray, number: int) -> list[np.ndarray]:
+    order = np.argsort(series, kind="stable")
+    return np.split(order, np.searchsorted(series[order], np.arange(1, number)))
+
+
+def _steps(rows: pd.DataFrame) -> np.ndarray:
+    """How many steps of the target each is; 1 for the first."""
+    if "cutoff" not in rows.columns:
+        return np.unique(rows["ds"], return_inverse=True)[1] + 1
+    return rows.groupby("cutoff")["ds"].rank(method="dense").astype(int).to_numpy()
+
+
+def _step_groups(steps: np.ndarray) -> list[tuple[int, int]]:
+    """First and last step of neighbours that together have errors enough."""
+    groups: list[tuple[int, int]] = []
+    number = np.bincount(steps)
+    first, inside = 1, 0
+    for step in range(1, len(number)):
+        inside += number[step]
+        if inside >= _FEWEST_OF_A_STEP or step == len(number) - 1:
+            groups.append((first, step))
+            first, inside = step + 1, 0
+    last = len(groups) - 1
+    if last > 0 and number[groups[last][0] : groups[last][1] + 1].sum() < _FEWEST_OF_A_STEP:
+        groups[last - 1 :] = [(groups[last - 1][0], groups[last][1])]
+    return groups
 
 
 def add_quantiles(
@@ -66,7 +140,7 @@ def add_quantiles(
     Rows that have all quantiles of their own model keep them.
 
     Args:
-        forecasts: `unique_id`, `model`, `y_hat` and any other columns.
+        forecasts: `unique_id`, `model`, `ds`, `y_hat` and any other columns, of one cutoff.
         calibration: from `calibrate`.
         task: its `minimum` bounds the quantiles.
 
@@ -77,17 +151,31 @@ def add_quantiles(
     columns = quantile_columns()
     out = forecasts.reset_index(drop=True)
     found = np.full((len(out), len(columns)), np.nan)
-    tables = dict(iter(calibration.groupby(["unique_id", "model"])))
-    for (unique_id, model), index in out.groupby(["unique_id", "model"]).indices.items():
-        y_hat = out["y_hat"].to_numpy()[index]
-        own, pooled = tables.get((unique_id, model)), tables.get(("", model))
-        if own is not None:
-            place = np.searchsorted(own["lower"].to_numpy(), y_hat, "right")
-            found[index] = own[columns].to_numpy()[np.maximum(place - 1, 0)]
-        elif pooled is not None:
-            level = max(float(np.abs(y_hat).mean()), float(pooled["floor"].iloc[0]))
-            found[index] = level * pooled[columns].to_numpy()
-    values = np.sort(out[["y_hat"]].to_numpy() + found, axis=1)
+    y_hat = out["y_hat"].to_numpy(dtype=float)
+    steps = _steps(out) if len(out) else np.zeros(0, dtype=int)
+    tables = dict(iter(calibration.groupby("model")))
+    for model, rows in out.groupby("model").indices.items():
+        if model not in tables:
+            continue
+        table = tables[model]
+        is_pooled = table["unique_id"] == ""
+        own = dict(iter(table[~is_pooled].groupby("unique_id")[["lower", "unit"]]))
+        start, *shapes = table[is_pooled].sort_values("step").to_dict("records")
+        first = np.array([shape["step"] for shape in shapes])
+        shape = np.array([[its[column] for column in columns] for its in shapes])
+        unit = np.empty(len(rows))
+        for unique_id, places in (
+            pd.Series(rows).groupby(out["unique_id"].to_numpy()[rows]).indices.items()
+        ):
+            its = y_hat[rows[places]]
+            if unique_id in own:
+                lower, units = own[unique_id].to_numpy(dtype=float).T
+                unit[places] = units[np.maximum(np.searchsorted(lower, its, "right") - 1, 0)]
+            else:
+                unit[places] = start["unit"] * max(float(np.abs(its).mean()), start["lower"])
+        place = np.maximum(np.searchsorted(first, steps[rows], "right") - 1, 0)
+        found[rows] = unit[:, None] * shape[place]
+    values = np.sort(y_hat[:, None] + found, axis=1)
     if task.minimum is not None:
         values = np.maximum(values, task.minimum)
     own_values = out.reindex(columns=columns).to_numpy(dtype=float)
@@ -128,7 +216,7 @@ def _bins(y_hat: np.ndarray) -> list[tuple[float, np.ndarray]]:
         place = np.searchsorted(edges, y_hat, side="right")
         sizes = np.bincount(place, minlength=len(edges) + 1)
         smallest = int(sizes.argmin())
-        if sizes[smallest] >= _FEWEST_RESIDUALS:
+        if sizes[smallest] >= _FEWEST_IN_A_BIN:
             break
         edges = np.delete(edges, max(smallest - 1, 0))
     place = np.searchsorted(edges, y_hat, side="right")

@@ -150,6 +150,8 @@ def _build(name: str, spec: ModelSpec, task: TaskConfig, lead: int) -> Model:
             f"made from the errors of the backtest"
             + ("; or give it 'quantiles: true'" if spec.engine == "mlforecast" else "")
         )
+    # Some engines spend most of their time on quantiles.
+    model.own_quantiles = spec.intervals == "own"
     return model
 
 

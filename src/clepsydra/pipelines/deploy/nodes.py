@@ -22,9 +22,12 @@ _LIBRARIES = ["clepsydra", "pandas", "scikit-learn", "statsmodels", "statsforeca
 
 
 def decide_promotion(
-    champions: pd.DataFrame, verdict: dict[str, Any], canary: pd.DataFrame, deploy: DeployConfig
+    renewed_champions: pd.DataFrame,
+    verdict: dict[str, Any],
+    canary: pd.DataFrame,
+    deploy: DeployConfig,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Let the champions through if they are at least as good as the gate asks.
+    """Let the champions through if those that were judged are at least as good as the gate asks.
 
     Returns:
         promoted_champions: the champions, or the reference model for every series.
@@ -47,8 +50,8 @@ def decide_promotion(
         f"{comparison} {limit:g}",
     }
     if promoted:
-        return champions, promotion
-    refused = champions.assign(model=reference, reason=f"gate: {promotion['reason']}")
+        return renewed_champions, promotion
+    refused = renewed_champions.assign(model=reference, reason=f"gate: {promotion['reason']}")
     return refused, promotion
 
 
@@ -67,11 +70,11 @@ def build_bundle(
     Returns:
         bundle: `bundle_id`, champions, model descriptions, weights of combinations, task, data
             fingerprint, versions.
-        calibration: residual quantiles of the champions, see `models.intervals.calibrate`.
+        calibration: what the champions' quantiles are made from, see `models.intervals.calibrate`.
     """
     chosen = dict(zip(promoted_champions["unique_id"], promoted_champions["model"], strict=True))
     used = backtests[backtests["model"].isin(set(chosen.values()))]
-    calibration = calibrate(used[["unique_id", "model", "y", "y_hat"]])
+    calibration = calibrate(used)
     content = {
         "as_of": clock["as_of"],
         "cutoff": clock["cutoff"],

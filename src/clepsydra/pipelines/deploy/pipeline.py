@@ -15,7 +15,7 @@ def create_pipeline(has_hierarchy: bool = False) -> Pipeline:
         [
             Node(
                 decide_promotion,
-                inputs=["champions", "verdict", "canary", "params:deploy"],
+                inputs=["renewed_champions", "verdict", "canary", "params:deploy"],
                 outputs=["promoted_champions", "promotion"],
                 name="decide_promotion",
             ),

@@ -1,6 +1,8 @@
-"""Choose a champion for every series, from the windows that select."""
+"""Choose a champion for every series."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -20,33 +22,39 @@ def choose_champions(
     models: ModelsConfig,
     evaluate: EvaluateConfig,
     series: pd.DataFrame,
+    roles: Sequence[str] = ("select",),
 ) -> pd.DataFrame:
-    """The model of each series, from the windows that select, and why.
+    """The model of each series, and why.
+
+    From the windows that select come champions that those that report can judge. When they have
+    been judged, both choose those that forecast next.
 
     A series' record of a model is its mean absolute error over the reference model's. A few days of
     one series say little, so it is blended with the record over all, the geometric mean of those
     ratios (AvgRelMAE: Davydenko and Fildes, Measuring forecasting accuracy, 2013), which no odd
-    series decides alone: `score = (own + shrinkage * all) / (1 + shrinkage)`. A series without a
-    scored window takes the model that is best over all.
+    series decides alone: `(windows * own + shrinkage * all) / (windows + shrinkage)`, so that the
+    more windows select, the more a series' own record counts. A series without a scored window
+    takes the model that is best over all.
 
     The leader by a hair is one by chance. So a combination that is better than the reference takes
     the place of a leader, other than the reference, whose score is lower by less than the standard
-    error of the difference of their errors over the windows; with fewer than five windows none
-    does. This is in the spirit of the one-standard-error rule of Breiman and others,
-    Classification and Regression Trees, 1984.
+    error of the difference of their errors over the windows. This is in the spirit of the
+    one-standard-error rule of Breiman and others, Classification and Regression Trees, 1984. Fewer
+    than five windows tell no difference from noise, so there the best combination takes it, which
+    is what wins where little is known of its members (Clemen, Combining forecasts, 1989).
 
     Returns:
         `unique_id`, `model`, `reason`: a row for every series.
     """
-    rows_of_mae = metrics[(metrics["role"] == "select") & (metrics["metric"] == "mae")]
-    errors = rows_of_mae.pivot(index="unique_id", columns="model", values="value")
-    errors = errors.reindex(columns=list(models.root))
+    windows = windows[windows["role"].isin(roles)]
+    errors = _errors(metrics, windows).reindex(columns=list(models.root))
     # Both sides of a ratio get a little of the mean error: series without an error have one too.
     reference = errors[models.reference]
     least = _LEAST_ERROR * (reference.mean() or errors.mean().mean()) or 1.0
     own = errors.add(least).div(reference.add(least), axis=0)
     overall = np.exp(np.log(own).mean())
-    score = (own + evaluate.shrinkage * overall) / (1 + evaluate.shrinkage)
+    number = len(windows)
+    score = (number * own + evaluate.shrinkage * overall) / (number + evaluate.shrinkage)
     noise = _noise(backtests, windows, reference + least, models)
     rows = []
     for unique_id in series["unique_id"]:
@@ -63,6 +71,16 @@ def choose_champions(
             reason += f"; {leader} is better by less than the windows' noise"
         rows.append((unique_id, name, reason))
     return pd.DataFrame(rows, columns=["unique_id", "model", "reason"])
+
+
+def _errors(metrics: pd.DataFrame, windows: pd.DataFrame) -> pd.DataFrame:
+    """Mean absolute errors over the windows; a row a series and a column a model."""
+    number = windows["role"].value_counts()
+    rows = metrics[(metrics["metric"] == "mae") & metrics["role"].isin(number.index)]
+    rows = rows.dropna(subset="value").assign(weight=rows["role"].map(number))
+    rows["total"] = rows["value"] * rows["weight"]
+    total = rows.groupby(["unique_id", "model"])[["total", "weight"]].sum()
+    return (total["total"] / total["weight"]).unstack("model")
 
 
 def _best(score: pd.Series, noise: pd.DataFrame, models: ModelsConfig) -> tuple[str, str]:
@@ -82,20 +100,20 @@ def _best(score: pd.Series, noise: pd.DataFrame, models: ModelsConfig) -> tuple[
 def _noise(
     backtests: pd.DataFrame, windows: pd.DataFrame, unit: pd.Series, models: ModelsConfig
 ) -> pd.DataFrame:
-    """Standard errors, over the windows that select, of the difference of two models' errors.
+    """Standard errors, over the windows, of the difference of two models' errors.
 
     Args:
         backtests: `unique_id`, `cutoff`, `model`, `y`, `y_hat`.
-        windows: `cutoff`, `role`.
+        windows: `cutoff`.
         unit: what a series' errors are divided by.
         models: those of them that combine others are compared with all.
 
     Returns:
-        A row for each combination and a column for each model; missing where there are too few
+        A row for each combination and a column for each model; infinite where there are too few
         windows.
     """
-    cutoffs = windows.loc[windows["role"] == "select", "cutoff"]
-    rows = backtests.loc[backtests["cutoff"].isin(cutoffs), ["unique_id", "cutoff", "model"]]
+    chosen = backtests["cutoff"].isin(windows["cutoff"])
+    rows = backtests.loc[chosen, ["unique_id", "cutoff", "model"]]
     size = (backtests["y"] - backtests["y_hat"]).abs().loc[rows.index]
     rows = rows.assign(error=size / rows["unique_id"].map(unit).to_numpy())
     means = rows.groupby(["cutoff", "unique_id", "model"])["error"].mean()
@@ -103,7 +121,7 @@ def _noise(
     found = {}
     for name in models.combinations:
         difference = table.rsub(table[name], axis=0)
-        found[name] = difference.sem().where(difference.count() >= _FEWEST_WINDOWS)
+        found[name] = difference.sem().where(difference.count() >= _FEWEST_WINDOWS, np.inf)
     return pd.DataFrame(
         found, index=list(models.root), columns=list(models.combinations), dtype=float
     ).T

@@ -1,5 +1,6 @@
 from kedro.pipeline import Node, Pipeline
 
+from clepsydra.binding import bind
 from clepsydra.pipelines.evaluate.champions import choose_champions
 from clepsydra.pipelines.evaluate.leaks import refuse_leaks, send_canary
 from clepsydra.pipelines.evaluate.nodes import (
@@ -90,6 +91,19 @@ def create_pipeline(n_shards: int, has_hierarchy: bool = False) -> Pipeline:
                 ],
                 outputs="champions",
                 name="choose_champions",
+            ),
+            Node(
+                bind(choose_champions, roles=("select", "report")),
+                inputs=[
+                    "metrics",
+                    "backtests",
+                    "windows",
+                    "params:models",
+                    "params:evaluate",
+                    "series",
+                ],
+                outputs="renewed_champions",
+                name="renew_champions",
             ),
             Node(
                 judge_champions,
