@@ -12,6 +12,7 @@ from clepsydra.pipelines.evaluate.nodes import (
     seasonal_scales,
 )
 from clepsydra.pipelines.evaluate.reconciliation import compare_levels, reconcile_backtests
+from clepsydra.pipelines.evaluate.segments import segment_series
 from clepsydra.sharding import sharded
 
 
@@ -78,6 +79,21 @@ def create_pipeline(n_shards: int, has_hierarchy: bool = False) -> Pipeline:
                 inputs=["losses", "params:models"],
                 outputs="comparisons",
                 name="compare_models",
+            ),
+            Node(
+                segment_series,
+                inputs=[
+                    "panel",
+                    "series",
+                    "windows",
+                    "params:sources",
+                    "params:task",
+                    "params:windows",
+                    "params:cleaning",
+                    "params:evaluate",
+                ],
+                outputs="segments",
+                name="segment_series",
             ),
             Node(
                 choose_champions,
