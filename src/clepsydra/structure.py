@@ -8,6 +8,7 @@ kedro-viz, the Airflow manifest) the files are read here.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,7 +18,7 @@ from kedro.config import AbstractConfigLoader
 from kedro.framework.project import pipelines, settings
 from pydantic import BaseModel, ValidationError
 
-from clepsydra.config import HierarchyConfig, ModelsConfig, SourcesConfig
+from clepsydra.config import EvaluateConfig, HierarchyConfig, ModelsConfig, SourcesConfig
 from clepsydra.config.base import tidy
 from clepsydra.errors import ConfigError
 from clepsydra.models.knowledge import attribute_names
@@ -45,7 +46,8 @@ class Structure:
         """From the merged parameters.
 
         Raises:
-            ConfigError: `n_shards`, `models`, `sources` or `hierarchy` is missing or wrong.
+            ConfigError: `n_shards`, `models`, `sources`, `hierarchy` or `evaluate` is missing or
+                wrong.
         """
         n_shards = parameters.get("n_shards")
         if not isinstance(n_shards, int) or n_shards < 1:
@@ -53,7 +55,9 @@ class Structure:
         models = _validated(ModelsConfig, "models", parameters)
         sources = _validated(SourcesConfig, "sources", parameters)
         hierarchy = _validated(HierarchyConfig, "hierarchy", {"hierarchy": {}} | parameters)
-        _check_columns(hierarchy, sources)
+        evaluate = _validated(EvaluateConfig, "evaluate", {"evaluate": {}} | parameters)
+        _check_columns("hierarchy.levels", hierarchy.columns, sources)
+        _check_columns("evaluate.segments", evaluate.segments, sources)
         return cls(
             n_shards,
             tuple(global_models(models)),
@@ -75,14 +79,14 @@ def _validated(model: type[_Config], key: str, parameters: dict[str, Any]) -> _C
         raise ConfigError(f"{key}: {tidy(str(error))}") from None
 
 
-def _check_columns(hierarchy: HierarchyConfig, sources: SourcesConfig) -> None:
+def _check_columns(key: str, columns: Iterable[str], sources: SourcesConfig) -> None:
     there = [*attribute_names(sources), "unique_id"]
-    for column in hierarchy.columns:
+    for column in columns:
         if column not in there:
             near = get_close_matches(column, there, n=1)
             hint = f"Did you mean '{near[0]}'? " if near else ""
             raise ConfigError(
-                f"hierarchy.levels: the series have no column '{column}'. {hint}There are the "
+                f"{key}: the series have no column '{column}'. {hint}There are the "
                 f"parts of their ids and their attributes: {', '.join(there)}"
             )
 

@@ -111,6 +111,11 @@ def test_unknown_key_is_named(shops):
         ([], {"calender": {}}, "unknown parameter 'calender': did you mean 'calendar'?"),
         (["--params", "asof=2024-02-01"], {}, "unknown parameter 'asof': did you mean 'as_of'?"),
         (["--params", "n_shards=0"], {}, "n_shards is 0: it must be a whole number from 1 up"),
+        (
+            [],
+            {"evaluate": {"segments": ["colour"]}},
+            "evaluate.segments: the series have no column 'colour'. There are the parts of their",
+        ),
     ],
 )
 def test_misspelt_or_wrong_parameters(shops, options, changes, said):
@@ -225,6 +230,11 @@ def test_one_point_and_constants_are_forecast_and_flagged(shops):
     )
     line = shops(pd.concat([rows, odd], ignore_index=True))
     done = line.run()
+    chosen = line.read("08_reporting/renewed_champions.parquet").set_index("unique_id")
+    assert chosen.loc["newborn"].tolist() == [
+        "seasonal_naive",
+        "no model can forecast it yet (seasonal_naive: too short: 1 steps, 14 needed)",
+    ]
     series = line.read("03_primary/series.parquet").set_index("unique_id")
     assert series.loc["newborn", "flags"] == "single point, short"
     assert series.loc["flat", "flags"] == "constant"

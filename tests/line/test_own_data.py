@@ -148,6 +148,58 @@ def test_covariates_known_in_advance_reach_the_future(
     assert set(matters["feature"]) == {"promotion"}
 
 
+def test_a_series_of_days_is_forecast_as_those_like_it(
+    tmp_path: Path, make_line: Callable[..., Line]
+) -> None:
+    """Two products of weekly sales, two that sell now and then, and one that is five days old."""
+    days = pd.date_range("2024-01-01", periods=84, freq="D")
+    week, random = 10 + 3.0 * days.dayofweek, np.random.default_rng(0)
+    sales = {
+        "bread": week + random.normal(size=84),
+        "milk": 2 * week + random.normal(size=84),
+        "paint": 4.0 * (random.random(84) < 0.3),
+        "glue": 4.0 * (random.random(84) < 0.3),
+        "rolls": week[-5:] + 1,
+    }
+    rows = pd.concat(
+        [pd.DataFrame({"item": k, "day": days[-len(y) :], "sales": y}) for k, y in sales.items()]
+    )
+    rows.to_csv(tmp_path / "sales.csv", index=False)
+    line = make_line(
+        as_of="latest",
+        n_shards=1,
+        sources={
+            "sales": {
+                "role": "target",
+                "path": f"{tmp_path}/sales.csv",
+                "id": "item",
+                "time": "day",
+                "value": "sales",
+            }
+        },
+        task={"freq": "D", "season_lengths": [7], "horizon": 7, "minimum": 0},
+        calendar={},
+        models={
+            "seasonal_naive": {"engine": "statsforecast", "options": {"model": "SeasonalNaive"}},
+            "theta": {"engine": "statsforecast", "options": {"model": "Theta"}},
+            "windows": {"engine": "window_regression"},
+        },
+        windows={"calibrate": 1, "select": 2, "report": 2},
+    )
+    line.run()
+    chosen = line.read("08_reporting/renewed_champions.parquet").set_index("unique_id")
+    assert chosen.loc["rolls", "model"] == "windows"
+    assert "the best model for 2 series of the segment 'smooth'" in chosen.loc["rolls", "reason"]
+    assert "too short: 5 steps, 14 needed" in chosen.loc["rolls", "reason"]
+    failures = line.read("08_reporting/forecast_failures.parquet").groupby("model")["unique_id"]
+    assert failures.agg(set).to_dict() == {"theta": {"rolls"}}
+    made = line.forecasts()
+    assert made[made["unique_id"] == "rolls"].notna().all(axis=None)
+    segments = line.read("08_reporting/segments.parquet").groupby("unique_id")["segment"].agg(list)
+    assert segments["paint"] == ["intermittent"] * 2
+    assert segments["rolls"] == [None, "smooth"]
+
+
 def test_shards_do_not_change_the_forecasts(tmp_path: Path, make_line: Callable[..., Line]) -> None:
     """One shard, or more shards than series: the same numbers."""
     data = sm.datasets.macrodata.load_pandas().data

@@ -1,4 +1,4 @@
-"""Champions: by their own record and everyone's, and no leader by a hair."""
+"""Champions: by their own record, their segment's and everyone's, and no leader by a hair."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from clepsydra.config import EvaluateConfig, ModelsConfig
 from clepsydra.models.intervals import quantile_columns
 from clepsydra.pipelines.evaluate.champions import choose_champions
 from clepsydra.pipelines.evaluate.nodes import score_backtests
+from helpers import make_task
 
 MODELS = ModelsConfig.model_validate(
     {
@@ -23,6 +26,16 @@ MODELS = ModelsConfig.model_validate(
 COMBINED = ModelsConfig.model_validate(
     {**MODELS.model_dump(), "both": {"engine": "median", "options": {"of": ["good", "odd"]}}}
 )
+# Of 14 steps, of 23 and of 2, of which the last one learns from all series.
+UNLIKE = ModelsConfig.model_validate(
+    {
+        "ref": {"engine": "statsforecast", "options": {"model": "SeasonalNaive"}},
+        "good": {"engine": "autoregression"},
+        "odd": {"engine": "window_regression"},
+        "both": {"engine": "median", "options": {"of": ["good", "odd"]}},
+    }
+)
+TASK = make_task(freq="D", season_lengths=[7], horizon=1)
 DAYS = pd.date_range("2013-01-07", periods=30, freq="D")
 
 Errors = Mapping[str, Mapping[str, float | Sequence[float]]]
@@ -33,14 +46,20 @@ def choose(
     models: ModelsConfig = COMBINED,
     ids: list[str] | None = None,
     windows: int = 10,
-    roles: Sequence[str] = ("select",),
+    roles: tuple[str, ...] = ("select",),
+    segments: Mapping[str, str] | None = None,
+    steps: Mapping[str, int] | None = None,
     **options: Any,
 ) -> pd.DataFrame:
-    """Champions from the absolute error of every series and model in each window."""
+    """Champions from the absolute error of every series and model in each window.
+
+    Series are of no segment and of a thousand steps, if it is not said otherwise; an error that is
+    missing is one of a window without an actual.
+    """
     names = ("select",) * windows + ("report",) * 2
     table = pd.DataFrame({"role": names, "cutoff": DAYS[: windows + 2]})
     rows = [
-        (uid, model, cutoff, cutoff, 10.0, 10.0 + error)
+        (uid, model, cutoff, cutoff, 10.0 + 0 * error, 10.0 + error)
         for uid, by_model in errors.items()
         for model, sizes in by_model.items()
         for cutoff, error in zip(table["cutoff"], np.resize(sizes, windows + 2), strict=True)
@@ -53,11 +72,23 @@ def choose(
         score_backtests(backtests, table, scales),
         backtests,
         table,
+        describe(unique_ids, [DAYS[windows], DAYS[windows + 2]], segments or {}, steps or {}),
+        pd.DataFrame({"unique_id": unique_ids, "ds": DAYS[-1]}),
+        TASK,
         models,
         EvaluateConfig(**options),
-        unique_ids.to_frame(),
         roles,
     )
+
+
+def describe(
+    ids: pd.Series, cutoffs: Sequence[Any], segments: Mapping[str, str], steps: Mapping[str, int]
+) -> pd.DataFrame:
+    """What `segment_series` returns, of series that nothing but their length is wrong with."""
+    table = pd.DataFrame({"unique_id": ids, "segment": ids.map(dict(segments)).astype(object)})
+    table["steps"] = table["usable"] = [steps.get(uid, 1000) for uid in ids]
+    table = table.assign(low=1.0, high=9.0, largest=9.0, usual=5.0, mean=5.0)
+    return pd.concat([table.assign(cutoff=cutoff) for cutoff in cutoffs], ignore_index=True)
 
 
 def chosen(errors: Errors, models: ModelsConfig = COMBINED, **options: Any) -> dict[str, str]:
@@ -168,3 +199,168 @@ def test_what_is_promoted_is_chosen_from_the_windows_that_reported_too() -> None
     errors = dict.fromkeys("abc", later)
     assert set(chosen(errors, MODELS).values()) == {"good"}
     assert set(chosen(errors, MODELS, roles=("select", "report")).values()) == {"odd"}
+
+
+CURVED = {f"c{n}": {"ref": 1.0, "good": 0.5, "odd": 0.9, "both": 0.95} for n in range(12)}
+LUMPY = {f"l{n}": {"ref": 1.0, "good": 1.3, "odd": 0.8, "both": 1.2} for n in range(4)}
+OF = {uid: "curved" if uid in CURVED else "lumpy" for uid in [*CURVED, *LUMPY]}
+
+
+def of_new(
+    segment: str | None,
+    errors: Errors | None = None,
+    models: ModelsConfig = COMBINED,
+    **options: Any,
+) -> tuple[str, str]:
+    """Champion of a new series of this segment beside twelve curved and four lumpy ones; why."""
+    errors = {**CURVED, **LUMPY, **(errors or {})}
+    segments = OF if segment is None else {**OF, "new": segment}
+    found = choose(errors, models, [*CURVED, *LUMPY, "new"], segments=segments, **options)
+    its = found.set_index("unique_id").loc["new"]
+    return its["model"], its["reason"]
+
+
+@pytest.mark.parametrize(
+    ("segment", "model", "reason"),
+    [
+        (
+            "curved",
+            "good",
+            "the best model for 12 series of the segment 'curved' (52% of ref's error, ",
+        ),
+        (
+            "lumpy",
+            "odd",
+            "the best model for 4 series of the segment 'lumpy' (81% of ref's error, ",
+        ),
+        ("unheard of", "good", "the best model over all series"),
+        (None, "good", "the best model over all series"),
+    ],
+)
+def test_a_series_without_windows_is_told_by_its_segment(
+    segment: str | None, model: str, reason: str
+) -> None:
+    name, why = of_new(segment, shrinkage=10)
+    assert name == model
+    assert why.startswith(f"no window of its own: {reason}")
+
+
+def test_a_segment_of_few_windows_is_told_by_all_series() -> None:
+    """Four series of ten windows: forty, and then a thousand that all others are worth."""
+    assert of_new("lumpy", shrinkage=10)[0] == "odd"
+    assert of_new("lumpy", shrinkage=1000)[0] == "good"
+
+
+@pytest.mark.parametrize(("windows", "model"), [(4, "odd"), (5, "good")])
+def test_a_series_of_few_windows_leans_on_its_segment_and_one_of_more_on_all(
+    windows: int, model: str
+) -> None:
+    its = dict.fromkeys(["ref", "good", "odd", "both"], [1.0] * windows + [np.nan] * 8)
+    name, why = of_new("lumpy", {"new": its}, shrinkage=30)
+    assert name == model
+    assert ("in 5 series of the segment 'lumpy'" in why) == (windows < 5)
+
+
+def test_windows_without_an_actual_count_for_nothing() -> None:
+    """It has seen one window of ten, in which what is best for the others was bad."""
+    its = {"ref": 1.0, "good": 1.2, "odd": 0.4, "both": 2.0}
+    once = {model: [size] + [np.nan] * 9 for model, size in its.items()}
+    assert of_new(None, {"new": once}, shrinkage=10)[0] == "good"
+    assert of_new(None, {"new": its}, shrinkage=10)[0] == "odd"
+
+
+@pytest.mark.parametrize(
+    ("steps", "model", "said"),
+    [
+        (23, "good", ""),
+        (22, "odd", "; good cannot forecast it (too short: 22 steps, 23 needed)"),
+        (2, "odd", "; good cannot forecast it (too short: 2 steps, 23 needed)"),
+    ],
+)
+def test_a_short_series_gets_no_model_that_needs_more_steps(
+    steps: int, model: str, said: str
+) -> None:
+    name, why = of_new("curved", models=UNLIKE, steps={"new": steps}, shrinkage=10)
+    assert name == model
+    assert why.endswith(said or "over all series)")
+
+
+def test_a_combination_needs_what_its_members_need() -> None:
+    errors = {uid: {"ref": 1.0, "good": 0.9, "odd": 0.8, "both": 0.5} for uid in CURVED}
+    name, why = of_new("curved", errors, UNLIKE, steps={"new": 9})
+    assert name == "odd"
+    assert why.endswith("; both cannot forecast it (good: too short: 9 steps, 23 needed)")
+
+
+def test_a_series_that_no_model_can_forecast_gets_the_reference() -> None:
+    name, why = of_new("curved", models=UNLIKE, steps={"new": 1})
+    assert name == "ref"
+    assert why == "no model can forecast it yet (ref: too short: 1 steps, 14 needed)"
+
+
+def test_a_series_of_which_nothing_is_known_yet_is_told_by_the_others() -> None:
+    assert of_new("curved", models=UNLIKE, steps={"new": 0})[0] == "good"
+
+
+def test_without_any_score_a_short_series_gets_the_first_model_that_can_forecast_it() -> None:
+    unscored = dict.fromkeys(["ref", "good", "odd", "both"], np.nan)
+    found = choose({"a": unscored, "b": unscored}, UNLIKE, steps={"b": 9})
+    assert found["model"].tolist() == ["ref", "odd"]
+    assert found["reason"][1].startswith("nothing is known of any model: the first that can")
+
+
+sizes = st.floats(0.01, 5.0)
+some_errors = st.dictionaries(
+    st.sampled_from("abcdef"),
+    st.fixed_dictionaries(dict.fromkeys(["ref", "good", "odd", "both"], sizes)),
+    min_size=1,
+)
+
+
+@settings(max_examples=15)
+@given(some_errors, st.integers(1, 6), st.sampled_from([0.0, 1.0, 140.0]))
+def test_with_one_segment_all_is_as_without_any(
+    errors: Errors, windows: int, shrinkage: float
+) -> None:
+    how: dict[str, Any] = {"windows": windows, "shrinkage": shrinkage, "ids": [*"abcdef"]}
+    without = choose(errors, **how)
+    pd.testing.assert_frame_equal(
+        choose(errors, segments=dict.fromkeys("abcdef", "x"), **how), without
+    )
+
+
+@settings(max_examples=15)
+@given(
+    some_errors,
+    st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["x", "y"])),
+    st.sampled_from([0.0, 1.0, 140.0]),
+)
+def test_where_there_are_windows_enough_segments_change_nothing(
+    errors: Errors, segments: dict[str, str], shrinkage: float
+) -> None:
+    how: dict[str, Any] = {"windows": 5, "shrinkage": shrinkage}
+    found = choose(errors, segments=segments, **how)
+    pd.testing.assert_frame_equal(found, choose(errors, **how))
+    sizes = pd.DataFrame(errors).T
+    least = 0.05 * sizes["ref"].mean()
+    own = sizes.add(least).div(sizes["ref"] + least, axis=0)
+    score = (5 * own + shrinkage * np.exp(np.log(own).mean())) / (5 + shrinkage)
+    taken = found.set_index("unique_id")["model"]
+    for unique_id, its in score.iterrows():
+        if taken[unique_id] != "both":
+            assert its[taken[unique_id]] == pytest.approx(its.min())
+
+
+@pytest.mark.parametrize("later", [(9.0, 0.1, 5.0, 5.0), (0.1, 9.0, 9.0, 0.1)])
+def test_windows_that_report_change_no_champion_that_they_judge(later: tuple[float, ...]) -> None:
+    errors = {
+        uid: {
+            model: [size] * 10 + [other] * 2
+            for (model, size), other in zip(its.items(), later, strict=True)
+        }
+        for uid, its in {**CURVED, **LUMPY}.items()
+    }
+    how: dict[str, Any] = {"shrinkage": 10}
+    assert of_new("lumpy", errors, **how) == of_new("lumpy", **how)
+    how["roles"] = ("select", "report")
+    assert of_new("lumpy", errors, **how) != of_new("lumpy", **how)

@@ -154,6 +154,10 @@ class EvaluateConfig(Strict):
     shrinkage: float = Field(
         140.0, ge=0, description="windows of a series' own that the record over all is worth"
     )
+    segments: list[str] = Field(
+        default_factory=list,
+        description="attributes whose values make series alike; without any, the class of demand",
+    )
     confidence: float = Field(
         0.9, gt=0, lt=1, description="that the best model is in the leaderboard's group a"
     )

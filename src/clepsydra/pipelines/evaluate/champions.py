@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from clepsydra.config import EvaluateConfig, ModelsConfig
+from clepsydra.config import EvaluateConfig, ModelsConfig, TaskConfig
+from clepsydra.models.registry import build_models
+from clepsydra.models.screening import screen
+from clepsydra.models.wall import lead_steps
+from clepsydra.pipelines.evaluate.segments import known_series
 
 __all__ = ["choose_champions"]
 
 _LEAST_ERROR = 0.05
 _FEWEST_WINDOWS = 5
+# The name of the record over all series; those of segments are longer.
+_ALL = ""
+
+
+class _Record(NamedTuple):
+    """How the models did on some series.
+
+    Attributes:
+        mean: geometric mean of each model's errors over the reference's.
+        score: the same, blended with that over all series.
+        series: how many they are.
+    """
+
+    mean: pd.Series
+    score: pd.Series
+    series: int
 
 
 def choose_champions(
     metrics: pd.DataFrame,
     backtests: pd.DataFrame,
     windows: pd.DataFrame,
+    segments: pd.DataFrame,
+    future: pd.DataFrame,
+    task: TaskConfig,
     models: ModelsConfig,
     evaluate: EvaluateConfig,
-    series: pd.DataFrame,
-    roles: Sequence[str] = ("select",),
+    roles: tuple[str, ...] = ("select",),
 ) -> pd.DataFrame:
     """The model of each series, and why.
 
@@ -33,8 +55,13 @@ def choose_champions(
     one series say little, so it is blended with the record over all, the geometric mean of those
     ratios (AvgRelMAE: Davydenko and Fildes, Measuring forecasting accuracy, 2013), which no odd
     series decides alone: `(windows * own + shrinkage * all) / (windows + shrinkage)`, so that the
-    more windows select, the more a series' own record counts. A series without a scored window
-    takes the model that is best over all.
+    more windows select, the more a series' own record counts.
+
+    A series with fewer than five scored windows is taken for one of its segment. The record that
+    its own is blended with is the segment's, which is itself blended with that over all in the same
+    way, the windows of all its series counting. Without a window of its own that is all there is.
+    Such a series gets the best of the models that its history suffices for (`models.screening`); a
+    combination needs what its members need.
 
     The leader by a hair is one by chance. So a combination that is better than the reference takes
     the place of a leader, other than the reference, whose score is lower by less than the standard
@@ -43,58 +70,177 @@ def choose_champions(
     than five windows tell no difference from noise, so there the best combination takes it, which
     is what wins where little is known of its members (Clemen, Combining forecasts, 1989).
 
+    Args:
+        metrics: from `score_backtests`.
+        backtests: `unique_id`, `cutoff`, `model`, `y`, `y_hat`.
+        windows: `role`, `cutoff`.
+        segments: from `segment_series`.
+        future: the steps after the panel; they say how far ahead models forecast.
+        task: grid and season.
+        models: to choose from.
+        evaluate: how much the records of others count.
+        roles: of the windows that choose.
+
     Returns:
         `unique_id`, `model`, `reason`: a row for every series.
     """
+    known = known_series(segments, windows, roles).set_index("unique_id")
     windows = windows[windows["role"].isin(roles)]
-    errors = _errors(metrics, windows).reindex(columns=list(models.root))
+    scored = _scored_windows(backtests, windows)
+    errors = _errors(metrics, scored).reindex(columns=list(models.root))
     # Both sides of a ratio get a little of the mean error: series without an error have one too.
     reference = errors[models.reference]
     least = _LEAST_ERROR * (reference.mean() or errors.mean().mean()) or 1.0
-    own = errors.add(least).div(reference.add(least), axis=0)
-    overall = np.exp(np.log(own).mean())
-    number = len(windows)
-    score = (number * own + evaluate.shrinkage * overall) / (number + evaluate.shrinkage)
+    own = errors.add(least).div(reference.add(least), axis=0).dropna(how="all")
+    number = scored.groupby("unique_id").sum().reindex(known.index, fill_value=0)
+    is_few = number < _FEWEST_WINDOWS
+    records = _records(own, number, known["segment"], evaluate.shrinkage)
+    told_by = known["segment"].where(is_few & known["segment"].isin(list(records)), _ALL)
+    score = _scores(own, number, told_by, records, evaluate.shrinkage)
+    obstacles = _obstacles(known, known.index[is_few & (known["steps"] > 0)], future, task, models)
     noise = _noise(backtests, windows, reference + least, models)
     rows = []
-    for unique_id in series["unique_id"]:
-        if unique_id in score.index and score.loc[unique_id].notna().any():
-            leader, name = _best(score.loc[unique_id], noise, models)
-            reason = (
-                f"{own.loc[unique_id, name]:.0%} of {models.reference}'s error on its own windows, "
-            )
-            reason += f"{overall[name]:.0%} over all series"
+    for unique_id, its_score in score.iterrows():
+        its_obstacles = obstacles.get(str(unique_id), {})
+        leader, name = _best(its_score, noise, models, its_obstacles)
+        if len(its_obstacles) == len(models.root):
+            reason = f"no model can forecast it yet ({name}: {its_obstacles[name]})"
         else:
-            leader, name = _best(overall, noise, models)
-            reason = "no window of its own: the best model over all series"
+            ratio = own[name].get(unique_id)
+            reason = _evidence(name, ratio, told_by[unique_id], records, models.reference)
+            reason += _passed_over(its_score, its_obstacles)
         if name != leader:
             reason += f"; {leader} is better by less than the windows' noise"
         rows.append((unique_id, name, reason))
     return pd.DataFrame(rows, columns=["unique_id", "model", "reason"])
 
 
-def _errors(metrics: pd.DataFrame, windows: pd.DataFrame) -> pd.DataFrame:
+def _scored_windows(backtests: pd.DataFrame, windows: pd.DataFrame) -> pd.Series:
+    """How many windows have anything to compare with, by `unique_id` and `role`."""
+    role = windows.set_index("cutoff")["role"]
+    chosen = backtests["cutoff"].isin(role.index) & backtests["y"].notna()
+    pairs = backtests.loc[chosen, ["unique_id", "cutoff"]].drop_duplicates()
+    return pairs.assign(role=pairs["cutoff"].map(role)).groupby(["unique_id", "role"]).size()
+
+
+def _errors(metrics: pd.DataFrame, scored: pd.Series) -> pd.DataFrame:
     """Mean absolute errors over the windows; a row a series and a column a model."""
-    number = windows["role"].value_counts()
-    rows = metrics[(metrics["metric"] == "mae") & metrics["role"].isin(number.index)]
-    rows = rows.dropna(subset="value").assign(weight=rows["role"].map(number))
+    rows = metrics[metrics["metric"] == "mae"].dropna(subset="value")
+    rows = rows.merge(scored.rename("weight").reset_index(), on=["unique_id", "role"])
     rows["total"] = rows["value"] * rows["weight"]
     total = rows.groupby(["unique_id", "model"])[["total", "weight"]].sum()
     return (total["total"] / total["weight"]).unstack("model")
 
 
-def _best(score: pd.Series, noise: pd.DataFrame, models: ModelsConfig) -> tuple[str, str]:
-    """The model of the lowest score, and the one that is taken."""
-    if score.isna().all():
-        return models.reference, models.reference
-    leader = str(score.idxmin())
+def _records(
+    own: pd.DataFrame, number: pd.Series, segment: pd.Series, shrinkage: float
+) -> dict[str, _Record]:
+    """The record over all, and that of each segment which is not all.
+
+    Args:
+        own: each model's error over the reference's; a row a series.
+        number: windows of each series.
+        segment: of each series.
+        shrinkage: windows that the record over all is worth.
+    """
+    overall = np.exp(np.log(own).mean())
+    records = {_ALL: _Record(overall, overall, len(own))}
+    for name, its in own.groupby(segment.reindex(own.index)):
+        if len(its) < len(own):
+            mean = np.exp(np.log(its).mean()).fillna(overall)
+            windows = number[its.index].sum()
+            score = overall + windows / (windows + shrinkage) * (mean - overall)
+            records[str(name)] = _Record(mean, score, len(its))
+    return records
+
+
+def _scores(
+    own: pd.DataFrame,
+    number: pd.Series,
+    told_by: pd.Series,
+    records: dict[str, _Record],
+    shrinkage: float,
+) -> pd.DataFrame:
+    """Every series' own record blended with the one it is told by; a column a model."""
+    table = pd.DataFrame({name: record.score for name, record in records.items()}).T
+    score = table.loc[told_by].set_axis(told_by.index)
+    windows = number[own.index]
+    blended = own.mul(windows, axis=0) + shrinkage * score.loc[own.index]
+    score.loc[own.index] = blended.div(windows + shrinkage, axis=0)
+    return score
+
+
+def _obstacles(
+    known: pd.DataFrame,
+    ids: pd.Index,
+    future: pd.DataFrame,
+    task: TaskConfig,
+    models: ModelsConfig,
+) -> dict[str, dict[str, str]]:
+    """Of each of these series the models that cannot forecast it, and why.
+
+    Args:
+        known: of all series, what `History.described` says.
+        ids: the series in question.
+        future: the steps after the panel.
+        task: grid and season.
+        models: all of them.
+    """
+    if not len(ids):
+        return {}
+    combinations = models.combinations
+    plain = [name for name in models.root if name not in combinations]
+    built = build_models(plain, models, task, lead_steps(future, task))
+    described = known[known["steps"] > 0]
+    faults = {name: screen(described, model) for name, model in built.items()}
+    found: dict[str, dict[str, str]] = {str(unique_id): {} for unique_id in ids}
+    for name in models.root:
+        for member in models.members(name):
+            for unique_id in found.keys() & faults[member].keys():
+                reason = faults[member][unique_id]
+                found[unique_id][name] = reason if member == name else f"{member}: {reason}"
+    return found
+
+
+def _best(
+    score: pd.Series, noise: pd.DataFrame, models: ModelsConfig, obstacles: dict[str, str]
+) -> tuple[str, str]:
+    """The model of the lowest score, and the one that is taken, of those without an obstacle."""
+    able = score.drop(list(obstacles))
+    if able.isna().all():
+        first = str(able.index[0]) if len(able) else models.reference
+        return first, first
+    leader = str(able.idxmin())
     if leader == models.reference:
         return leader, leader
-    combined = score[list(noise.index)]
-    near = combined[
-        (combined < score[models.reference]) & (combined - score[leader] < noise[leader])
-    ]
+    combined = able[[name for name in noise.index if name in able.index]]
+    margin = noise.loc[combined.index, leader]
+    near = combined[(combined < score[models.reference]) & (combined - able[leader] < margin)]
     return leader, str(near.idxmin()) if len(near) else leader
+
+
+def _evidence(
+    name: str, own: float | None, told_by: str, records: dict[str, _Record], reference: str
+) -> str:
+    """How well the model did: on the series itself, on its segment, over all."""
+    if np.isnan(records[_ALL].mean[name]):
+        return "nothing is known of any model: the first that can forecast it"
+    overall = f"{records[_ALL].mean[name]:.0%} over all series"
+    its = records[told_by]
+    segment = f"{its.series} series of the segment '{told_by}'"
+    if pd.notna(own):
+        within = "" if told_by == _ALL else f", {its.mean[name]:.0%} in {segment}"
+        return f"{own:.0%} of {reference}'s error on its own windows{within}, {overall}"
+    if told_by == _ALL:
+        return "no window of its own: the best model over all series"
+    figures = f"{its.mean[name]:.0%} of {reference}'s error, {overall}"
+    return f"no window of its own: the best model for {segment} ({figures})"
+
+
+def _passed_over(score: pd.Series, obstacles: dict[str, str]) -> str:
+    """Why a model that would lead is not taken."""
+    best = str(score.idxmin() if score.notna().any() else score.index[0])
+    return f"; {best} cannot forecast it ({obstacles[best]})" if best in obstacles else ""
 
 
 def _noise(

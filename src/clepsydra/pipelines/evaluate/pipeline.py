@@ -12,6 +12,7 @@ from clepsydra.pipelines.evaluate.nodes import (
     seasonal_scales,
 )
 from clepsydra.pipelines.evaluate.reconciliation import compare_levels, reconcile_backtests
+from clepsydra.pipelines.evaluate.segments import segment_series
 from clepsydra.sharding import sharded
 
 
@@ -80,14 +81,31 @@ def create_pipeline(n_shards: int, has_hierarchy: bool = False) -> Pipeline:
                 name="compare_models",
             ),
             Node(
+                segment_series,
+                inputs=[
+                    "panel",
+                    "series",
+                    "windows",
+                    "params:sources",
+                    "params:task",
+                    "params:windows",
+                    "params:cleaning",
+                    "params:evaluate",
+                ],
+                outputs="segments",
+                name="segment_series",
+            ),
+            Node(
                 choose_champions,
                 inputs=[
                     "metrics",
                     "backtests",
                     "windows",
+                    "segments",
+                    "future",
+                    "params:task",
                     "params:models",
                     "params:evaluate",
-                    "series",
                 ],
                 outputs="champions",
                 name="choose_champions",
@@ -98,9 +116,11 @@ def create_pipeline(n_shards: int, has_hierarchy: bool = False) -> Pipeline:
                     "metrics",
                     "backtests",
                     "windows",
+                    "segments",
+                    "future",
+                    "params:task",
                     "params:models",
                     "params:evaluate",
-                    "series",
                 ],
                 outputs="renewed_champions",
                 name="renew_champions",
