@@ -34,7 +34,7 @@ def asked(space: dict[str, Dimension], own: dict[str, Any], scores: list[float |
     return found
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=6, deadline=None, derandomize=True)
 @given(
     st.lists(st.none() | st.floats(0, 10), min_size=12, max_size=30),
     st.fixed_dictionaries(
