@@ -13,6 +13,7 @@ splits, the panel's end and the published forecasts all take their times from he
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -28,6 +29,7 @@ __all__ = [
     "last_target_end",
     "move_target",
     "panel_end",
+    "roll_back",
     "run_time",
     "target_start",
 ]
@@ -195,6 +197,63 @@ def first_known(
         return None
     end = first_unknown(cutoff, task)
     return add_span(end, _back(windows.history), task.freq, task.timezone)
+
+
+def roll_back(
+    panel_end: pd.Timestamp,
+    first: pd.Timestamp,
+    task: TaskConfig,
+    step: int | str,
+    counts: Mapping[str, int],
+) -> pd.DataFrame:
+    """Windows from the newest back, until there are enough or `first` is reached.
+
+    All targets of a role are known when the next role's first forecast is made, also where there
+    is a gap or a gate, or where steps are shorter than the horizon and targets overlap within a
+    role.
+
+    Args:
+        panel_end: no target has a step from here on (naive UTC).
+        first: no origin is before this time.
+        task: horizon, and gap or gate.
+        step: from a window to the one before.
+        counts: windows of each role, the newest role first.
+
+    Returns:
+        `role`, `cutoff` (last step known), `target_start`, `target_end` (exclusive), the newest
+        first.
+
+    Examples:
+        >>> task = TaskConfig(freq="h", season_lengths=[24], horizon=24)
+        >>> midnight = pd.Timestamp("2024-07-03")
+        >>> windows = roll_back(midnight, pd.Timestamp("2024-07-01"), task, 24, {"select": 9})
+        >>> windows["target_start"].dt.day.tolist()
+        [2, 1]
+    """
+
+    def back(at: pd.Timestamp, span: int | str) -> pd.Timestamp:
+        return move_target(at, _back(span), task)
+
+    rows: list[tuple[str, *tuple[pd.Timestamp, ...]]] = []
+    target_end = last_target_end(panel_end, task)
+    for role, number in counts.items():
+        origin = target_end
+        for _ in range(number):
+            target_start = back(target_end, task.horizon)
+            cutoff = allowed_cutoff(target_start, task)
+            origin = first_unknown(cutoff, task)
+            if origin < first:
+                return _windows_table(rows)
+            rows.append((role, cutoff, target_start, target_end))
+            target_end = back(target_end, step)
+        target_end = last_target_end(min(target_end, origin), task)
+    return _windows_table(rows)
+
+
+def _windows_table(
+    rows: list[tuple[str, *tuple[pd.Timestamp, ...]]],
+) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["role", "cutoff", "target_start", "target_end"])
 
 
 def _back(span: int | str) -> int | str:

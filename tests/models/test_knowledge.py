@@ -77,6 +77,9 @@ def test_a_history_is_what_cleaning_makes_of_the_rows_up_to_the_cutoff(
     shown = knowledge.at(pd.Timestamp(cutoff)).history().rows
     then = cleaned(rows.filter(pl.col("ds") <= cutoff), task, cleaning)
     pd.testing.assert_frame_equal(shown, then[["unique_id", "ds", "y"]], check_exact=True)
+    observed = knowledge.at(pd.Timestamp(cutoff)).observed
+    seen = then[["unique_id", "ds"]].assign(y=then["y"].where(~then["is_imputed"]))
+    pd.testing.assert_frame_equal(observed, seen, check_exact=True)
 
 
 def test_a_jump_is_an_outlier_until_it_turns_out_to_be_a_level() -> None:

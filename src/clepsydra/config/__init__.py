@@ -19,6 +19,7 @@ from clepsydra.config.models import (
 )
 from clepsydra.config.sources import Part, SourceConfig, SourcesConfig
 from clepsydra.config.task import CalendarConfig, TaskConfig, WindowsConfig
+from clepsydra.config.tuning import Dimension, TuneConfig
 
 __all__ = [
     "LATEST",
@@ -26,6 +27,7 @@ __all__ = [
     "CleaningConfig",
     "Combination",
     "DeployConfig",
+    "Dimension",
     "EvaluateConfig",
     "ExplainConfig",
     "FileFormat",
@@ -42,6 +44,7 @@ __all__ = [
     "SourcesConfig",
     "SqlConfig",
     "TaskConfig",
+    "TuneConfig",
     "WindowsConfig",
     "parse_as_of",
 ]

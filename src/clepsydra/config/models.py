@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -9,6 +11,7 @@ import yaml
 from pydantic import Field, RootModel, ValidationError, model_validator
 
 from clepsydra.config.base import Strict
+from clepsydra.config.tuning import TuneConfig
 
 __all__ = [
     "Combination",
@@ -69,6 +72,60 @@ class ModelSpec(Strict):
     timeout: float | None = Field(
         None, gt=0, description="seconds for a fit or a forecast of a series alone; 60 if not given"
     )
+    tune: TuneConfig | None = Field(
+        None, description="options that are chosen before the backtest, and from what"
+    )
+
+    @model_validator(mode="after")
+    def _options_can_be_tuned(self) -> ModelSpec:
+        if self.tune is None:
+            return self
+        if self.engine in get_args(Method):
+            raise ValueError(
+                f"'tune' is for engines, and '{self.engine}' combines models: tune those instead"
+            )
+        for key in self.tune.space:
+            self._holder(key)
+        return self
+
+    def own(self, keys: Iterable[str]) -> dict[str, Any]:
+        """The options under these keys, such as `params.num_leaves`, of those that it has."""
+        found = {key: (self._holder(key), key.split(".")[-1]) for key in keys}
+        return {key: holder[name] for key, (holder, name) in found.items() if name in holder}
+
+    def with_options(self, values: Mapping[str, Any]) -> ModelSpec:
+        """The same with other options, under keys such as `params.num_leaves`.
+
+        Examples:
+            >>> spec = ModelSpec(engine="var", options={"params": {"a": 1}})
+            >>> spec.with_options({"params.b": 2, "c": 3}).options
+            {'params': {'a': 1, 'b': 2}, 'c': 3}
+        """
+        options = deepcopy(self.options)
+        for key, value in values.items():
+            *path, name = key.split(".")
+            holder = options
+            for part in path:
+                holder = holder.setdefault(part, {})
+            holder[name] = deepcopy(value)
+        return self.model_copy(update={"options": options})
+
+    def _holder(self, key: str) -> dict[str, Any]:
+        """The mapping that an option is in; an empty one if there is none yet.
+
+        Raises:
+            ValueError: what it should be in is no mapping.
+        """
+        holder: Any = self.options
+        parts = key.split(".")
+        for place, part in enumerate(parts[:-1], 1):
+            holder = holder.get(part, {})
+            if not isinstance(holder, dict):
+                raise ValueError(
+                    f"'tune.space' names '{key}', but '{'.'.join(parts[:place])}' is {holder!r}, "
+                    f"which has no options"
+                )
+        return holder
 
 
 class ModelsConfig(RootModel[dict[str, ModelSpec]]):

@@ -170,24 +170,41 @@ class Origin:
             )
         return self._histories[longest]
 
+    @property
+    def observed(self) -> pd.DataFrame:
+        """Every step up to the cutoff, `y` missing where cleaning would have made one.
+
+        What can be compared with: nothing in it knows what follows.
+        """
+        past = self._marked
+        rows = past.drop(columns=["_made", "_observed"], errors="ignore")
+        return rows.assign(y=past["y"].where(~past["_made"])).reset_index(drop=True)
+
+    @cached_property
+    def _marked(self) -> pd.DataFrame:
+        """The steps up to the cutoff; `_made` says which cleaning would have filled by then."""
+        knowledge = self._knowledge
+        past = knowledge.past[knowledge.past["ds"] <= self.cutoff]
+        cleaning = knowledge.cleaning
+        if cleaning.outliers is None or not cleaning.replaces_outliers:
+            return past
+        observed, starts = past["_observed"].to_numpy(), _starts(past)
+        outlier = flag_outliers(observed, starts, cleaning.outliers, self.task.season_length)
+        return past.assign(_made=past["_made"] | outlier)
+
     @cached_property
     def _past(self) -> pd.DataFrame:
         """What cleaning would have made of the steps up to the cutoff: nothing knows what follows.
 
         In the panel a gap knows its far end, and an outlier what it turned out to be.
         """
-        knowledge = self._knowledge
-        past = knowledge.past[knowledge.past["ds"] <= self.cutoff]
+        past = self._marked
         rows = past.drop(columns=["_made", "_observed"], errors="ignore")
-        ids, y, made = (past[name].to_numpy() for name in ("unique_id", "y", "_made"))
-        starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]][: len(ids)])
-        cleaning, season = knowledge.cleaning, self.task.season_length
-        if cleaning.outliers is not None and cleaning.replaces_outliers:
-            observed = past["_observed"].to_numpy()
-            made = made | flag_outliers(observed, starts, cleaning.outliers, season)
+        y, made = past["y"].to_numpy(), past["_made"].to_numpy()
         if not made.any():
             return rows
-        filled = fill_gaps(np.where(made, np.nan, y), starts, cleaning.gap_method, season)
+        method, season = self._knowledge.cleaning.gap_method, self.task.season_length
+        filled = fill_gaps(np.where(made, np.nan, y), _starts(past), method, season)
         return rows.assign(y=np.where(made, filled, y))
 
     def _spare(self, longest: int) -> int:
@@ -215,6 +232,12 @@ def attribute_names(sources: SourcesConfig) -> list[str]:
         for column in source.renames.values():
             names.append(f"{column}_{source_name}" if column in names else column)
     return names
+
+
+def _starts(rows: pd.DataFrame) -> np.ndarray:
+    """Where each series begins, of rows in their order."""
+    ids = rows["unique_id"].to_numpy()
+    return np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]][: len(ids)])
 
 
 def _of_series(vintages: Iterable[pd.DataFrame], ids: np.ndarray) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from clepsydra.config import TaskConfig, WindowsConfig
 from clepsydra.errors import ConfigError, PanelError
-from clepsydra.origins import allowed_cutoff, first_unknown, last_target_end, move_target
+from clepsydra.origins import roll_back
 from clepsydra.timegrid import add_span, to_wall
 
 __all__ = ["cut_sets", "make_marts", "make_windows"]
@@ -39,7 +39,7 @@ def make_windows(
     panel_end = pd.Timestamp(clock["panel_end"])
     first = add_span(series["first_ds"].min(), task.season_length, task.freq, task.timezone)
     for counts in _counts(windows):
-        table = _roll_back(panel_end, first, task, windows.step or task.horizon, counts)
+        table = roll_back(panel_end, first, task, windows.step or task.horizon, counts)
         if len(table) == sum(counts.values()):
             return table.iloc[::-1].reset_index(drop=True)
     spans = "'horizon'" if task.gate else "'horizon', 'gap'"
@@ -61,45 +61,6 @@ def _counts(windows: WindowsConfig) -> Iterator[dict[str, int]]:
     for pair in range(windows.report + windows.select - 1, 1, -1):
         select = min(windows.select, max(pair // 2, pair - windows.report))
         yield {"report": pair - select, "select": select, "calibrate": 0}
-
-
-def _roll_back(
-    panel_end: pd.Timestamp,
-    first: pd.Timestamp,
-    task: TaskConfig,
-    step: int | str,
-    counts: dict[str, int],
-) -> pd.DataFrame:
-    """Windows from the newest back, until there are enough or `first` is reached.
-
-    All targets of a role are known when the next role's first forecast is made, also where there
-    is a gap or a gate, or where steps are shorter than the horizon and targets overlap within a
-    role.
-    """
-
-    def back(at: pd.Timestamp, span: int | str) -> pd.Timestamp:
-        return move_target(at, -span if isinstance(span, int) else f"-{span}", task)
-
-    rows: list[tuple[str, *tuple[pd.Timestamp, ...]]] = []
-    target_end = last_target_end(panel_end, task)
-    for role, number in counts.items():
-        origin = target_end
-        for _ in range(number):
-            target_start = back(target_end, task.horizon)
-            cutoff = allowed_cutoff(target_start, task)
-            origin = first_unknown(cutoff, task)
-            if origin < first:
-                return _windows_table(rows)
-            rows.append((role, cutoff, target_start, target_end))
-            target_end = back(target_end, step)
-        target_end = last_target_end(min(target_end, origin), task)
-    return _windows_table(rows)
-
-
-def _windows_table(
-    rows: list[tuple[str, pd.Timestamp, pd.Timestamp, pd.Timestamp]],
-) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["role", "cutoff", "target_start", "target_end"])
 
 
 def cut_sets(
