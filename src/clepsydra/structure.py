@@ -89,7 +89,7 @@ def _check_columns(hierarchy: HierarchyConfig, sources: SourcesConfig) -> None:
 
 _KEYS = {
     *("as_of", "n_shards", "project_path", "sources", "task", "cleaning", "calendar", "windows"),
-    *("models", "evaluate", "deploy", "explain", "monitor", "hierarchy"),
+    *("models", "budget", "evaluate", "deploy", "explain", "monitor", "hierarchy"),
 }
 _followed: Structure | None = None
 

@@ -9,6 +9,7 @@ from clepsydra.config.cleaning import CleaningConfig, OutlierConfig
 from clepsydra.config.feeds import FileFormat, HttpConfig, Pagination, RequestWindow, SqlConfig
 from clepsydra.config.hierarchy import HierarchyConfig
 from clepsydra.config.models import (
+    BudgetConfig,
     Combination,
     DeployConfig,
     EvaluateConfig,
@@ -22,6 +23,7 @@ from clepsydra.config.task import CalendarConfig, TaskConfig, WindowsConfig
 
 __all__ = [
     "LATEST",
+    "BudgetConfig",
     "CalendarConfig",
     "CleaningConfig",
     "Combination",

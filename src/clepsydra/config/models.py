@@ -11,6 +11,7 @@ from pydantic import Field, RootModel, ValidationError, model_validator
 from clepsydra.config.base import Strict
 
 __all__ = [
+    "BudgetConfig",
     "Combination",
     "DeployConfig",
     "EvaluateConfig",
@@ -132,6 +133,18 @@ class ModelsConfig(RootModel[dict[str, ModelSpec]]):
                     f"'{name}' ({spec.engine}): {where or 'its options'}: {first['msg']}"
                 ) from None
         return found
+
+
+class BudgetConfig(Strict):
+    """How long models may take, by which those that run are chosen."""
+
+    minutes: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="of this machine, for the backtests and fits of all models; without them every "
+        "model runs, and none is timed",
+    )
 
 
 class EvaluateConfig(Strict):

@@ -9,6 +9,7 @@ from clepsydra.pipelines.train.nodes import (
     total_costs,
     weigh_members,
 )
+from clepsydra.pipelines.train.plan import plan_models
 from clepsydra.sharding import gather, per_shard, sharded
 
 _BACKTEST_INPUTS = [
@@ -17,7 +18,7 @@ _BACKTEST_INPUTS = [
     "windows",
     "params:sources",
     "params:task",
-    "params:models",
+    "planned_models",
     "params:windows",
     "params:cleaning",
 ]
@@ -31,7 +32,7 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
         global_models: one node each.
     """
     of_globals = [f"{name}.points" for name in global_models]
-    of_points = ["panel@pandas", "points", "windows", "params:task", "params:models"]
+    of_points = ["panel@pandas", "points", "windows", "params:task", "planned_models"]
     shard = Pipeline(
         [
             Node(
@@ -67,7 +68,7 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
                 f"shard_{number}.points",
                 "windows",
                 "params:task",
-                "params:models",
+                "planned_models",
                 "weights",
                 *of_globals,
             ],
@@ -97,7 +98,7 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
     )
     weights = Node(
         weigh_members,
-        inputs=["windows", "params:task", "params:models", *sharded("member_errors", n_shards)],
+        inputs=["windows", "params:task", "planned_models", *sharded("member_errors", n_shards)],
         outputs="weights",
         name="weigh_members",
     )
@@ -107,5 +108,22 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
         outputs=None,
         name="check_models",
     )
-    shards = per_shard(shard, n_shards, {"windows", *of_globals})
-    return Pipeline([check, *across, *shards.nodes, weights, *combine, *tables, costs])
+    plan = Node(
+        plan_models,
+        inputs=[
+            "future",
+            "series",
+            "windows",
+            "params:sources",
+            "params:task",
+            "params:models",
+            "params:windows",
+            "params:cleaning",
+            "params:budget",
+            *sharded("panel@file", n_shards),
+        ],
+        outputs=["planned_models", "plan"],
+        name="plan_models",
+    )
+    shards = per_shard(shard, n_shards, {"windows", "planned_models", *of_globals})
+    return Pipeline([check, plan, *across, *shards.nodes, weights, *combine, *tables, costs])
