@@ -22,8 +22,10 @@ class Sleeping(Model):
         fit: float = 0.0,
         predict: float = 0.0,
         needs: int = 2,
+        fails: bool = False,
     ):
-        self._fit, self._predict, self.min_history = fit, predict, needs
+        self._fit, self._predict, self._fails = fit, predict, fails
+        self.min_history = needs
 
     def fit(self, history: History) -> None:
         time.sleep(self._fit * len(history.ids))
@@ -32,6 +34,8 @@ class Sleeping(Model):
         self, state: None, history: History, future: pd.DataFrame, horizon: int
     ) -> pd.DataFrame:
         time.sleep(self._predict * len(history.ids))
+        if self._fails:
+            raise ZeroDivisionError("bad luck")
         last = history.rows.groupby("unique_id")["y"].last()
         return future[["unique_id", "ds"]].assign(y_hat=future["unique_id"].map(last))
 

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsforecast  # noqa: F401  importing it takes seconds, of any budget
-from sleeping import Sleeping
 
 from clepsydra.config import (
     BudgetConfig,
@@ -232,14 +231,8 @@ def test_a_model_that_no_series_is_long_enough_for_is_left_out(stage: Stage) -> 
     assert list(unlimited.root) == list(models), "it falls back on others, as it says in `failures`"
 
 
-def test_a_model_that_fails_on_the_sample_is_left_out(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: Any) -> None:
-        raise ZeroDivisionError("bad luck")
-
-    monkeypatch.setattr(Sleeping, "predict", fail)
-    _, plan = stage.plan({"naive": NAIVE, "fails": sleeping()}, minutes=60.0)
+def test_a_model_that_fails_on_the_sample_is_left_out(stage: Stage) -> None:
+    _, plan = stage.plan({"naive": NAIVE, "fails": sleeping(fails=True)}, minutes=60.0)
     assert plan["runs"].tolist() == [True, False]
     start = "left out: it cannot forecast 12 series of the sample: ZeroDivisionError: bad luck"
     assert plan["reason"].iloc[1].startswith(start)
