@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from clepsydra.config import (
+    BudgetConfig,
     CalendarConfig,
     DeployConfig,
     EvaluateConfig,
@@ -44,6 +45,7 @@ def test_the_projects_own_configuration_is_accepted() -> None:
         (CalendarConfig, "clean", "calendar"),
         (WindowsConfig, "split", "windows"),
         (EvaluateConfig, "evaluate", "evaluate"),
+        (BudgetConfig, "train", "budget"),
         (DeployConfig, "deploy", "deploy"),
         (MonitorConfig, "monitor", "monitor"),
     ):
@@ -411,6 +413,15 @@ def test_ids_times_and_renames_have_one_form() -> None:
     assert covariate.renames == {"t": "temp"}
     assert covariate.join_on == {"origin": "faa"}
     assert make_source(role="covariate", columns=["t"], join=["o"]).join_on == {"o": "o"}
+
+
+@pytest.mark.parametrize("minutes", [0, -1, "ten", float("inf"), float("nan")])
+def test_a_budget_is_a_number_of_minutes(minutes: Any) -> None:
+    with pytest.raises(ValidationError) as caught:
+        BudgetConfig.model_validate({"minutes": minutes})
+    assert caught.value.errors()[0]["loc"] == ("minutes",)
+    assert BudgetConfig.model_validate({"minutes": 0.5}).minutes == 0.5
+    assert BudgetConfig.model_validate({}).minutes is None
 
 
 @given(st.dates())

@@ -93,6 +93,14 @@ def test_every_figure_is_printed() -> None:
     assert "nan" not in text
 
 
+def test_models_that_did_not_fit_in_the_budget_are_named_with_the_reason() -> None:
+    left = {"sarimax": "left out: 740 s expected, 310 s left", "median": "left out: 1 of 2 models"}
+    text = printed(left_out=left)
+    assert "\n budget        sarimax left out: 740 s expected, 310 s left\n" in text
+    assert "\n               median left out: 1 of 2 models\n" in text
+    assert "budget" not in printed()
+
+
 def test_champions_worse_than_the_reference_are_shouted() -> None:
     worse = {"champion_mase": 0.6, "relative_error": 1.2}
     assert "MASE 0.600, seasonal_naive 0.500: 20.0% HIGHER" in printed(verdict=worse)

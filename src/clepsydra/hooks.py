@@ -22,9 +22,10 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from threadpoolctl import threadpool_limits
 
-from clepsydra.config import parse_as_of
+from clepsydra.config import ModelsConfig, parse_as_of
 from clepsydra.environment import EVENTS_VARIABLE, PARENT_RUN_VARIABLE, RUN_ID_VARIABLE
 from clepsydra.errors import ConfigError
+from clepsydra.models.planning import only
 from clepsydra.profile import profile_table, usage
 from clepsydra.structure import current_structure, follow
 from clepsydra.summary import format_summary
@@ -56,6 +57,7 @@ class LineHooks:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any
     ) -> None:
         _check_clock(pipeline, catalog)
+        _check_plan(pipeline, catalog)
         os.environ[RUN_ID_VARIABLE] = os.environ.get(PARENT_RUN_VARIABLE) or run_params["run_id"]
         handle, path = tempfile.mkstemp(prefix="clepsydra-events-", suffix=".jsonl")
         os.close(handle)
@@ -154,6 +156,26 @@ def _check_clock(pipeline: Pipeline, catalog: Any) -> None:
         raise ConfigError(
             f"this run is as of {as_of}, but the data at hand are those of {known}: run the first "
             f"stages again ('collect' and 'clean'), or add --params as_of={known}"
+        )
+
+
+def _check_plan(pipeline: Pipeline, catalog: Any) -> None:
+    """Refuse to run later stages with other models than those that `train` planned."""
+    if "planned_models" not in pipeline.inputs() or not catalog.exists("planned_models"):
+        return
+    models = ModelsConfig.model_validate(catalog.load("params:models"))
+    planned = catalog.load("planned_models")
+    expected = {
+        name: spec.as_tuned(planned.root[name])
+        for name, spec in only(models, set(planned.root)).root.items()
+    }
+    if (
+        catalog.load("plan")["model"].tolist() != list(models.root)
+        or ModelsConfig(expected) != planned
+    ):
+        raise ConfigError(
+            "'models' has changed since it was planned which of them run: run 'train' and the "
+            "stages after it again, or first 'kedro run --nodes=train.plan_models'"
         )
 
 

@@ -51,7 +51,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         ),
         "explore": explore.create_pipeline(n_parts),
         "split": split.create_pipeline(),
-        "train": train.create_pipeline(n_parts, models),
+        "train": train.create_pipeline(n_parts, models, structure.has_tuning),
         "evaluate": evaluate.create_pipeline(n_parts, sums),
         "deploy": deploy.create_pipeline(sums),
         "forecast": forecast.create_pipeline(n_parts, models, sums),

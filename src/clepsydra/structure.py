@@ -40,6 +40,7 @@ class Structure:
     covariates: tuple[str, ...]
     attributes: tuple[str, ...]
     has_hierarchy: bool
+    has_tuning: bool
 
     @classmethod
     def read(cls, parameters: dict[str, Any]) -> Structure:
@@ -66,6 +67,7 @@ class Structure:
             tuple(sources.of_role("covariate")),
             tuple(sources.of_role("attributes")),
             hierarchy.is_declared,
+            models.has_tuning,
         )
 
 
@@ -93,7 +95,7 @@ def _check_columns(key: str, columns: Iterable[str], sources: SourcesConfig) -> 
 
 _KEYS = {
     *("as_of", "n_shards", "project_path", "sources", "task", "cleaning", "calendar", "windows"),
-    *("models", "evaluate", "deploy", "explain", "monitor", "hierarchy"),
+    *("models", "budget", "evaluate", "deploy", "explain", "monitor", "hierarchy"),
 }
 _followed: Structure | None = None
 

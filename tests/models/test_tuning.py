@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from statsforecast.utils import AirPassengers
 from toys import NAIVE, Toy, daily_windows, knowledge_of, small_panel
 
-from clepsydra.config import CleaningConfig, ModelsConfig, TaskConfig, WindowsConfig
+from clepsydra.config import BudgetConfig, CleaningConfig, ModelsConfig, TaskConfig, WindowsConfig
 from clepsydra.models.canary import alter
 from clepsydra.models.knowledge import Knowledge
 from clepsydra.models.tuning import inner_windows, tune
@@ -345,7 +345,10 @@ BOOSTING = models_of(
 )
 
 
-def tune_flights(real: dict[str, Any], panel: pd.DataFrame) -> tuple[dict[str, Any], pd.DataFrame]:
+def tune_flights(
+    real: dict[str, Any], panel: pd.DataFrame, minutes: float | None = None
+) -> tuple[ModelsConfig, pd.DataFrame]:
+    plan = pd.DataFrame({"runs": [True, True, False], "seconds": [59.0, 1.0, 600.0]})
     return tune_models(
         panel,
         real["future"],
@@ -356,16 +359,18 @@ def tune_flights(real: dict[str, Any], panel: pd.DataFrame) -> tuple[dict[str, A
         BOOSTING,
         CONFIG,
         CleaningConfig(),
+        BudgetConfig(minutes=minutes),
+        plan,
     )
 
 
 @pytest.fixture(scope="module")
-def as_it_was(real: dict[str, Any]) -> tuple[dict[str, Any], pd.DataFrame]:
+def as_it_was(real: dict[str, Any]) -> tuple[ModelsConfig, pd.DataFrame]:
     return tune_flights(real, real["panel"])
 
 
 def test_what_comes_after_the_first_cutoff_changes_nothing(
-    real: dict[str, Any], as_it_was: tuple[dict[str, Any], pd.DataFrame]
+    real: dict[str, Any], as_it_was: tuple[ModelsConfig, pd.DataFrame]
 ) -> None:
     models, trials = as_it_was
     knowledge = Knowledge.of(
@@ -386,13 +391,19 @@ def test_what_comes_after_the_first_cutoff_changes_nothing(
     assert tune_flights(real, day_before)[1]["score"].tolist() != trials["score"].tolist()
 
 
-def test_the_node_gives_models_that_are_read_again(
-    as_it_was: tuple[dict[str, Any], pd.DataFrame],
+def test_the_node_gives_models_of_which_nothing_is_to_be_tuned(
+    as_it_was: tuple[ModelsConfig, pd.DataFrame],
 ) -> None:
-    found, trials = as_it_was
-    models = ModelsConfig.model_validate(json.loads(json.dumps(found)))
+    models, trials = as_it_was
     assert all(spec.tune is None for spec in models.root.values())
     chosen = json.loads(trials.loc[trials["chosen"], "options"].item())
     spec = BOOSTING.root["mine"]
     assert models.root["mine"] == spec.with_options(chosen).model_copy(update={"tune": None})
+    assert models.root["mine"] == spec.as_tuned(models.root["mine"])
     assert type(chosen["params.num_leaves"]) is int
+
+
+def test_no_trial_is_begun_when_models_need_all_of_the_budget(real: dict[str, Any]) -> None:
+    models, trials = tune_flights(real, real["panel"], minutes=1.0)
+    assert (trials["state"] == "not run").any()
+    assert models.root["mine"].options == BOOSTING.root["mine"].options

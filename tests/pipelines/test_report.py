@@ -98,6 +98,7 @@ def summary(**changes: Any) -> dict[str, Any]:
         "forecasts": forecasts(),
         "retraining": {"reasons": [], "forecasts_due": 0},
         "clock": {"as_of": "2013-01-04", "cutoff": CUTOFF.isoformat()},
+        "plan": pd.DataFrame({"model": ["m", "n"], "runs": True, "reason": "no budget"}),
         **changes,
     }
     return summarize(**values)
@@ -123,6 +124,12 @@ def test_the_summary_counts_what_the_tables_hold() -> None:
     assert found["seconds_per_series"] == {"m": 1.5, "n": 0.002}
     assert found["failed_models"] == {"m": "no"}, "all of m's two forecasts, one of n's"
     assert found["canary"] == {"clean": ["m"], "not tested": ["n"]}
+
+
+def test_what_the_budget_left_out_is_in_the_summary_and_else_nothing() -> None:
+    plan = pd.DataFrame({"model": ["m", "n"], "runs": [True, False], "reason": ["fits", "slow"]})
+    assert summary(plan=plan)["left_out"] == {"n": "slow"}
+    assert "left_out" not in summary()
 
 
 def test_nothing_to_report_is_zero() -> None:

@@ -9,6 +9,7 @@ from clepsydra.config.cleaning import CleaningConfig, OutlierConfig
 from clepsydra.config.feeds import FileFormat, HttpConfig, Pagination, RequestWindow, SqlConfig
 from clepsydra.config.hierarchy import HierarchyConfig
 from clepsydra.config.models import (
+    BudgetConfig,
     Combination,
     DeployConfig,
     EvaluateConfig,
@@ -23,6 +24,7 @@ from clepsydra.config.tuning import Dimension, TuneConfig
 
 __all__ = [
     "LATEST",
+    "BudgetConfig",
     "CalendarConfig",
     "CleaningConfig",
     "Combination",

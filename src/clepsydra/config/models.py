@@ -14,6 +14,7 @@ from clepsydra.config.base import Strict
 from clepsydra.config.tuning import TuneConfig
 
 __all__ = [
+    "BudgetConfig",
     "Combination",
     "DeployConfig",
     "EvaluateConfig",
@@ -93,6 +94,13 @@ class ModelSpec(Strict):
         found = {key: (self._holder(key), key.split(".")[-1]) for key in keys}
         return {key: holder[name] for key, (holder, name) in found.items() if name in holder}
 
+    def as_tuned(self, tuned: ModelSpec) -> ModelSpec:
+        """The same with those options of another that were to be tuned, and nothing to tune."""
+        if self.tune is None:
+            return self
+        chosen = self.with_options(tuned.own(self.tune.space))
+        return chosen.model_copy(update={"tune": None})
+
     def with_options(self, values: Mapping[str, Any]) -> ModelSpec:
         """The same with other options, under keys such as `params.num_leaves`.
 
@@ -167,6 +175,11 @@ class ModelsConfig(RootModel[dict[str, ModelSpec]]):
         """The first model: the reference, and the one of last resort."""
         return next(iter(self.root))
 
+    @property
+    def has_tuning(self) -> bool:
+        """Whether options of some model are to be chosen."""
+        return any(spec.tune is not None for spec in self.root.values())
+
     def members(self, name: str) -> list[str]:
         """The models that a combination combines; of any other model itself."""
         combinations = self.combinations
@@ -203,6 +216,18 @@ def _changed(whole: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = _changed(merged[key], value) if both else value
     return {key: value for key, value in merged.items() if value is not None}
+
+
+class BudgetConfig(Strict):
+    """How long models may take, by which those that run are chosen."""
+
+    minutes: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="of this machine, for the backtests and fits of all models; without them every "
+        "model runs, and none is timed",
+    )
 
 
 class EvaluateConfig(Strict):

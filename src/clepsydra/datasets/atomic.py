@@ -13,6 +13,7 @@ from kedro_datasets import json, pandas, pickle
 from clepsydra.datasets.spool import Spool
 
 __all__ = [
+    "AtomicSave",
     "JSONDataset",
     "ParquetDataset",
     "ParquetFileDataset",
@@ -21,7 +22,7 @@ __all__ = [
 ]
 
 
-class _AtomicSave:
+class AtomicSave:
     """Write beside the file, then put it in its place in one step.
 
     A run that is killed while it saves leaves the old file, never half of a new one. Object stores
@@ -47,7 +48,7 @@ class _AtomicSave:
             self._partial = None
 
 
-class ParquetDataset(_AtomicSave, pandas.ParquetDataset):
+class ParquetDataset(AtomicSave, pandas.ParquetDataset):
     """`kedro_datasets.pandas.ParquetDataset`, saved atomically; takes a `Spool` as well.
 
     Args:
@@ -100,9 +101,9 @@ class ParquetFileDataset(pandas.ParquetDataset):
         return Path(self._get_load_path())
 
 
-class JSONDataset(_AtomicSave, json.JSONDataset):
+class JSONDataset(AtomicSave, json.JSONDataset):
     """`kedro_datasets.json.JSONDataset`, saved atomically."""
 
 
-class PickleDataset(_AtomicSave, pickle.PickleDataset):
+class PickleDataset(AtomicSave, pickle.PickleDataset):
     """`kedro_datasets.pickle.PickleDataset`, saved atomically."""

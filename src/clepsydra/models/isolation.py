@@ -17,7 +17,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from clepsydra.cost import Cost, measured
 
-__all__ = ["Isolation", "described"]
+__all__ = ["Failure", "Isolation", "described"]
 
 _Result = TypeVar("_Result")
 _LARGEST_PART = 512
@@ -106,8 +106,8 @@ class Isolation:
         self, task: _Task[_Result], part: pd.Index, deadline: float | None
     ) -> Iterator[_Result]:
         """Results of the part, or of its halves if it fails."""
-        result, spent = self._attempt(task, part, deadline)
-        if isinstance(result, _Failure):
+        result, spent = self.attempt(task.work, task.arguments(part), deadline)
+        if isinstance(result, Failure):
             task.cost.add(spent)
             if len(part) == 1 or task.together:
                 for unique_id in part:
@@ -135,33 +135,38 @@ class Isolation:
         task.reasons |= {str(uid): task.last_reason for uid in others}
         return others[:0]
 
-    def _attempt(
-        self, task: _Task[Any], part: pd.Index, deadline: float | None
-    ) -> tuple[Any, Cost]:
-        """The result or the failure of a part, and what it took."""
-        arguments = task.arguments(part)
+    def attempt(
+        self, work: Callable[..., _Result], arguments: tuple[Any, ...], deadline: float | None
+    ) -> tuple[_Result | Failure, Cost]:
+        """The result or the failure of one piece of work, and what it took.
+
+        Args:
+            work: what is done. With a deadline it must pickle, with its arguments and its result.
+            arguments: what it is called with.
+            deadline: seconds; without one it runs in this process.
+        """
         # A daemonic process, such as a worker of Celery's, may not start another.
         if deadline is None or multiprocessing.current_process().daemon:
-            return _measured(task.work, *arguments)
+            return _measured(work, *arguments)
         if self._pool is None or not self._pool.active:
             method = os.environ.get("KEDRO_MP_CONTEXT")
             self._pool = ProcessPool(1, context=multiprocessing.get_context(method))
         started = time.perf_counter()
         try:
             return self._pool.schedule(
-                _measured, args=(task.work, *arguments), timeout=deadline
+                _measured, args=(work, *arguments), timeout=deadline
             ).result()
         except WaitedTooLong:
-            failure = _Failure(f"timed out after {task.timeout:g} s", hung=True)
+            failure = Failure(f"timed out after {deadline:g} s", hung=True)
         except ProcessExpired as error:
-            failure = _Failure(f"its process ended with exit code {error.exitcode}")
+            failure = Failure(f"its process ended with exit code {error.exitcode}")
         except Exception as error:  # such as a result that does not pickle
-            failure = _Failure(described(error))
+            failure = Failure(described(error))
         return failure, Cost(time.perf_counter() - started)
 
 
 @dataclass(frozen=True)
-class _Failure:
+class Failure:
     """Why a part has no result. It is text, since not every exception reaches another process."""
 
     reason: str
@@ -201,7 +206,7 @@ class _Task(Generic[_Result]):
         self.cost.add(spent)
         self.seconds, self.done, self.alike = self.seconds + spent.seconds, self.done + size, 0
 
-    def failed(self, unique_id: str, failure: _Failure) -> None:
+    def failed(self, unique_id: str, failure: Failure) -> None:
         if failure.hung:
             self.hung.add(unique_id)
         self.alike = self.alike + 1 if failure.reason == self.last_reason else 1
@@ -226,11 +231,11 @@ def described(error: Exception) -> str:
     return " ".join([f"{type(error).__name__}:", *str(error).split(), *place])
 
 
-def _measured(work: Callable[..., _Result], *arguments: Any) -> tuple[_Result | _Failure, Cost]:
-    result: _Result | _Failure
+def _measured(work: Callable[..., _Result], *arguments: Any) -> tuple[_Result | Failure, Cost]:
+    result: _Result | Failure
     with measured() as cost:
         try:
             result = work(*arguments)
         except Exception as error:  # of any library: it becomes a counted fallback
-            result = _Failure(described(error))
+            result = Failure(described(error))
     return result, cost

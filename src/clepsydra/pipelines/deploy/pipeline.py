@@ -27,7 +27,7 @@ def create_pipeline(has_hierarchy: bool = False) -> Pipeline:
                     "backtests",
                     "panel",
                     "params:task",
-                    "params:models",
+                    "planned_models",
                     "weights",
                     "clock",
                 ],

@@ -12,7 +12,7 @@ from clepsydra.sharding import gather, per_shard, sharded
 _PARAMETERS = [
     "params:sources",
     "params:task",
-    "params:models",
+    "planned_models",
     "params:windows",
     "params:cleaning",
     "params:explain",
@@ -58,7 +58,7 @@ def create_pipeline(
                 "calibration",
                 "series",
                 "params:task",
-                "params:models",
+                "planned_models",
                 "clock",
                 *sharded("next_points", n_shards),
                 *(f"{name}.next_points" for name in global_models),
@@ -89,4 +89,6 @@ def create_pipeline(
             name="assemble_explanations",
         ),
     ]
-    return Pipeline([*per_shard(shard, n_shards, {"bundle"}).nodes, *across, *publish])
+    return Pipeline(
+        [*per_shard(shard, n_shards, {"bundle", "planned_models"}).nodes, *across, *publish]
+    )

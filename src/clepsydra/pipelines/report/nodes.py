@@ -27,11 +27,13 @@ def summarize(
     forecasts: pd.DataFrame,
     retraining: dict[str, Any],
     clock: dict[str, str],
+    plan: pd.DataFrame,
     reconciliation: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """The figures of one run.
 
     Args:
+        plan: which models ran, and why the others did not.
         reconciliation: of a hierarchy, if there is one; without it the object has no such key.
 
     Returns:
@@ -74,8 +76,15 @@ def summarize(
             str(verdict): models["model"].tolist() for verdict, models in canary.groupby("verdict")
         },
         "retraining": retraining,
+        **_left_out(plan),
         **of_hierarchy,
     }
+
+
+def _left_out(plan: pd.DataFrame) -> dict[str, Any]:
+    """Models that a budget left out, and why; nothing where all of them run."""
+    out = plan[~plan["runs"]]
+    return {"left_out": dict(zip(out["model"], out["reason"], strict=True))} if len(out) else {}
 
 
 def _reconciled(table: pd.DataFrame) -> dict[str, Any]:

@@ -74,6 +74,7 @@ def create_pipeline(has_hierarchy: bool = False) -> Pipeline:
                     "forecasts",
                     "retraining",
                     "clock",
+                    "plan",
                     *(["reconciliation"] if has_hierarchy else []),
                 ],
                 outputs="run_summary",

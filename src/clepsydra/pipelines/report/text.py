@@ -75,6 +75,7 @@ def describe_run(found: dict[str, Any]) -> list[str]:
     )
     for model, reason in found["failed_models"].items():
         lines.append(labelled("", f"{model} FORECAST NOTHING of its own: {reason}"))
+    lines += _left_out(found.get("left_out", {}))
     lines += [
         labelled("cost", "a fit and a forecast of one series, dearest first"),
         *(labelled("", line) for line in _costs(found["seconds_per_series"])),
@@ -132,6 +133,12 @@ def _leaks(verdicts: dict[str, list[str]]) -> list[str]:
         if models := verdicts.get(verdict):
             lines.append(labelled("", f"{verdict.upper()}: {', '.join(models)}"))
     return lines
+
+
+def _left_out(reasons: dict[str, str]) -> list[str]:
+    """The models that did not run for want of time, a line each."""
+    texts = [f"{model} {reason}" for model, reason in reasons.items()]
+    return [labelled("" if number else "budget", text) for number, text in enumerate(texts)]
 
 
 def _costs(seconds: dict[str, float], in_a_line: int = 4) -> list[str]:

@@ -79,12 +79,15 @@ def backtest_models(
 ) -> Tables:
     """Backtest and fit models: the global model `name`, or, without one, all per-series models.
 
+    Tables of a global model that the plan has left out of `models` have no rows.
+
     Columns known in advance are those of the vintage that was known at each cutoff.
 
     Returns:
         forecasts, failures, costs, and what each model learnt from all the history.
     """
     names = [name] if name else local_models(models)
+    names = [one for one in names if one in models.root]
     result = backtest(
         candidates(names, models, task, lead_steps(future, task)),
         Knowledge.of(panel, future, series, sources, task, windows_config, cleaning, vintages),

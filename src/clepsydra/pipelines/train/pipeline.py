@@ -9,6 +9,8 @@ from clepsydra.pipelines.train.nodes import (
     total_costs,
     weigh_members,
 )
+from clepsydra.pipelines.train.plan import plan_models
+from clepsydra.pipelines.train.tuning import tune_models
 from clepsydra.sharding import gather, per_shard, sharded
 
 _BACKTEST_INPUTS = [
@@ -17,21 +19,22 @@ _BACKTEST_INPUTS = [
     "windows",
     "params:sources",
     "params:task",
-    "params:models",
+    "planned_models",
     "params:windows",
     "params:cleaning",
 ]
 
 
-def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
+def create_pipeline(n_shards: int, global_models: list[str], has_tuning: bool = False) -> Pipeline:
     """Backtests and fitted models of every family.
 
     Args:
         n_shards: one node a shard for the models of single series.
         global_models: one node each.
+        has_tuning: whether options of some models are chosen first.
     """
     of_globals = [f"{name}.points" for name in global_models]
-    of_points = ["panel@pandas", "points", "windows", "params:task", "params:models"]
+    of_points = ["panel@pandas", "points", "windows", "params:task", "planned_models"]
     shard = Pipeline(
         [
             Node(
@@ -67,7 +70,7 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
                 f"shard_{number}.points",
                 "windows",
                 "params:task",
-                "params:models",
+                "planned_models",
                 "weights",
                 *of_globals,
             ],
@@ -97,7 +100,7 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
     )
     weights = Node(
         weigh_members,
-        inputs=["windows", "params:task", "params:models", *sharded("member_errors", n_shards)],
+        inputs=["windows", "params:task", "planned_models", *sharded("member_errors", n_shards)],
         outputs="weights",
         name="weigh_members",
     )
@@ -107,5 +110,43 @@ def create_pipeline(n_shards: int, global_models: list[str]) -> Pipeline:
         outputs=None,
         name="check_models",
     )
-    shards = per_shard(shard, n_shards, {"windows", *of_globals})
-    return Pipeline([check, *across, *shards.nodes, weights, *combine, *tables, costs])
+    plan = Node(
+        plan_models,
+        inputs=[
+            "future",
+            "series",
+            "windows",
+            "params:sources",
+            "params:task",
+            "params:models",
+            "params:windows",
+            "params:cleaning",
+            "params:budget",
+            *sharded("panel@file", n_shards),
+        ],
+        outputs=["untuned_models" if has_tuning else "planned_models", "plan"],
+        name="plan_models",
+    )
+    tuning = Node(
+        tune_models,
+        inputs=[
+            "panel",
+            "future",
+            "series",
+            "windows",
+            "params:sources",
+            "params:task",
+            "untuned_models",
+            "params:windows",
+            "params:cleaning",
+            "params:budget",
+            "plan",
+            *sharded("vintages", n_shards),
+        ],
+        outputs=["planned_models", "trials"],
+        name="tune_models",
+        tags="models",
+    )
+    shards = per_shard(shard, n_shards, {"windows", "planned_models", *of_globals})
+    planned = [plan, tuning] if has_tuning else [plan]
+    return Pipeline([check, *planned, *across, *shards.nodes, weights, *combine, *tables, costs])

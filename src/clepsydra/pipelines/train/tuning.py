@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
-from clepsydra.config import CleaningConfig, ModelsConfig, SourcesConfig, TaskConfig, WindowsConfig
+from clepsydra.config import (
+    BudgetConfig,
+    CleaningConfig,
+    ModelsConfig,
+    SourcesConfig,
+    TaskConfig,
+    WindowsConfig,
+)
 from clepsydra.models.knowledge import Knowledge
 from clepsydra.models.tuning import tune
 from clepsydra.models.wall import lead_steps
@@ -24,9 +29,10 @@ def tune_models(
     models: ModelsConfig,
     windows_config: WindowsConfig,
     cleaning: CleaningConfig,
+    budget: BudgetConfig,
+    plan: pd.DataFrame,
     *vintages: pd.DataFrame,
-    seconds: float | None = None,
-) -> tuple[dict[str, Any], pd.DataFrame]:
+) -> tuple[ModelsConfig, pd.DataFrame]:
     """The models with the options that were best before the first window.
 
     Args:
@@ -39,19 +45,26 @@ def tune_models(
         models: those with `tune` are tuned.
         windows_config: how often models learn anew, and from how much.
         cleaning: how gaps are filled, and which outliers are replaced.
+        budget: minutes for all models, if there is a limit.
+        plan: what they are expected to take of it; no trial is begun after the rest.
         vintages: of all shards.
-        seconds: after which no further trial is begun.
 
     Returns:
-        models: as JSON, of none of which options are still to be chosen.
+        models: of none of which options are still to be chosen.
         trials: see `models.tuning.tune`.
     """
-    tuned, trials = tune(
+    return tune(
         models,
         Knowledge.of(panel, future, series, sources, task, windows_config, cleaning, vintages),
         windows,
         windows_config,
         lead_steps(future, task),
-        seconds,
+        _seconds(budget, plan),
     )
-    return tuned.model_dump(mode="json", exclude_defaults=True), trials
+
+
+def _seconds(budget: BudgetConfig, plan: pd.DataFrame) -> float | None:
+    """What is left of the budget; None without one."""
+    if budget.minutes is None:
+        return None
+    return max(0.0, 60 * budget.minutes - float(plan.loc[plan["runs"], "seconds"].sum()))
