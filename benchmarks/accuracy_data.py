@@ -21,6 +21,8 @@ DATA = ["m4_hourly", "m3", "tourism", "fr_load", "flights"]
 _KINDS = {12: ("monthly", "MS"), 4: ("quarterly", "QS"), 1: ("yearly", "YS")}
 _END = pd.Timestamp("2000-01-01")
 _NEW = "competition"
+# Of the models of each frequency; few need them all.
+_BUDGET = {"m3": 4.5, "tourism": 1.2}
 _M4_END = pd.Timestamp("2015-08-09T23:00")
 
 
@@ -108,10 +110,10 @@ def _competition(name: str) -> list[Run]:
     for number in range(1, len(data) + 1):
         series = data[number]
         groups.setdefault((int(series["period"]), len(series["xx"])), []).append(series)
-    return [_group(*key, members) for key, members in sorted(groups.items())]
+    return [_group(*key, _BUDGET[name], members) for key, members in sorted(groups.items())]
 
 
-def _group(season_length: int, horizon: int, members: list[Any]) -> Run:
+def _group(season_length: int, horizon: int, minutes: float, members: list[Any]) -> Run:
     preset, freq = _KINDS[season_length]
     known = max(len(series["x"]) for series in members)
     grid = pd.date_range(end=_END, periods=known, freq=freq)
@@ -129,6 +131,7 @@ def _group(season_length: int, horizon: int, members: list[Any]) -> Run:
         {
             "as_of": "latest",
             "models": preset,
+            "budget": {"minutes": minutes},
             "task": {"freq": freq, "season_lengths": [season_length], "horizon": horizon},
             "calendar": {},
             "windows": {"calibrate": 0, "select": 1, "report": 1, "refit_every": 1},
