@@ -24,8 +24,14 @@ from clepsydra.models.statistical_components import components
 from clepsydra.models.target_transforms import Targets
 from helpers import make_series, make_task
 
-STEPS, AHEAD = 120, 6
+STEPS, AHEAD = 150, 6
 TASK = make_task(season_lengths=[4, 12], horizon=AHEAD)
+
+CORRECTIONS: list[dict[str, Any]] = [
+    {},
+    {"seeds": 2, "scaled": False, "params": {"n_estimators": 5}},
+    {"estimator": "sklearn.linear_model.LinearRegression", "scaled": True},
+]
 
 SERIES_ENGINES: list[tuple[str, dict[str, Any]]] = [
     *(
@@ -165,6 +171,32 @@ def test_features_of_windows_add_up(regressor: str | None, seed: int, zeros: boo
     for unique_id, rows in found.groupby("unique_id"):
         low = history.described["low"][unique_id]
         assert set(rows["scale"]) == {"log" if low > 0 else "value"}
+
+
+@pytest.mark.parametrize("options", CORRECTIONS, ids=str)
+@settings(max_examples=3)
+@given(seed=st.integers(0, 1000), zeros=st.booleans())
+def test_corrections_add_up_to_the_naive_forecast(
+    options: dict[str, Any], seed: int, zeros: bool
+) -> None:
+    history, future = made(seed, zeros)
+    found = check(model_of("seasonal_correction", options), history, future, ["a", "c"])
+    naive = found[found["feature"] == "12 steps before"]
+    again = history.rows.groupby("unique_id")["y"].tail(12).groupby(history.rows["unique_id"])
+    for unique_id, values in again:
+        its = naive.loc[naive["unique_id"] == unique_id, "contribution"]
+        assert unique_id == "b" or np.allclose(its, values.to_numpy()[:AHEAD])
+    assert {"warmth", "recent values", "earlier seasons"} <= set(found["feature"])
+
+
+@settings(max_examples=3)
+@given(seed=st.integers(0, 1000), zeros=st.booleans())
+def test_seasons_and_columns_add_up(seed: int, zeros: bool) -> None:
+    history, future = made(seed, zeros)
+    options = {"lasting": ["warmth"], "products": [["warmth", "warmth"]], "max_origins": 25}
+    model = model_of("season_regression", options)
+    found = check(model, history, future, ["a", "c"])
+    assert {"warmth", "warmth and warmth", "recent values"} <= set(found["feature"])
 
 
 def test_a_feature_that_predicts_nothing_contributes_nothing() -> None:

@@ -8,7 +8,7 @@ seasonal naive forecast, these look alike in all series and at all hours.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,68 +87,91 @@ class Changes:
 
     def columns(self, targets: Targets) -> np.ndarray:
         """`[R, P]`, missing where it is not known."""
-        columns = [part.astype(np.float32) for part in self._columns(targets)]
+        columns = [part.astype(np.float32) for _, part in self._columns(targets)]
         return np.column_stack(columns)
 
-    def _columns(self, targets: Targets) -> Iterator[np.ndarray]:
+    def groups(self, known: Sequence[str]) -> list[str]:
+        """`[P]`, what each of the columns is of; `known` are the names of those of the layout."""
+        one = np.zeros(1, dtype=int)
+        names = [name for name, _ in self._columns(Targets(one, one, one + 1))]
+        return [*names[: len(names) - 3 * len(known)], *known, *known, *known]
+
+    def _columns(self, targets: Targets) -> Iterator[tuple[str, np.ndarray]]:
+        """What it is of and its values, one after the other."""
+        for name, values in self._parts(targets):
+            for column in np.atleast_2d(values):
+                yield name, column
+
+    def _parts(self, targets: Targets) -> Iterator[tuple[str, np.ndarray | list[np.ndarray]]]:
         newest, base_lag = self._back(self.short, targets), self._back(self.long, targets)
         base = self.base(targets)
         recent, longs = self._recent(targets), self._long(targets)
         changes = [
             self._at(self._change, targets, newest + self.short * back) for back in range(_RECENT)
         ]
-        yield targets.step.astype(float)
-        yield base
-        yield from recent - base
-        yield from longs[1:] - base
-        yield from changes
-        yield sum(changes)  # type: ignore[misc]
-        yield (recent == base).sum(axis=0)
-        yield np.logical_and.accumulate(recent == recent[:1]).sum(axis=0)
-        yield (longs[1:] == base).sum(axis=0)
+        yield "step ahead", targets.step.astype(float)
+        yield "season before", base
+        yield "recent values", recent - base
+        yield "earlier seasons", longs[1:] - base
+        yield "recent values", changes
+        yield "recent values", np.sum(changes, axis=0)
+        yield "recent values", (recent == base).sum(axis=0)
+        yield "recent values", np.logical_and.accumulate(recent == recent[:1]).sum(axis=0)
+        yield "earlier seasons", (longs[1:] == base).sum(axis=0)
         # The median of the newest, and of the longer seasons, and how far those reach.
         middle, middle_of_long = _median(recent) - base, _median(longs) - base
-        yield from (middle, middle_of_long, np.nanmean(_safe(longs), axis=0) - base)
-        yield from (
-            np.nanmax(_safe(recent), axis=0) - base,
-            np.nanmin(_safe(recent), axis=0) - base,
+        yield "recent values", middle
+        yield "earlier seasons", [middle_of_long, np.nanmean(_safe(longs), axis=0) - base]
+        yield (
+            "recent values",
+            [extreme(_safe(recent), axis=0) - base for extreme in (np.nanmax, np.nanmin)],
         )
         for side in (-1, 1):
             beside = self._at(self.layout.value, targets, base_lag - side)
-            yield beside - base
+            yield "neighbouring steps", beside - base
             for back in range(2):
-                yield self._at(self._change, targets, newest + self.short * back - side)
+                yield (
+                    "neighbouring steps",
+                    self._at(self._change, targets, newest + self.short * back - side),
+                )
             its_newest = self._at(self.layout.value, targets, newest - side)
-            yield its_newest - beside
+            yield "neighbouring steps", its_newest - beside
         usual = [
             self._at(self._change, targets, newest + self.short * back) for back in range(_USUAL)
         ]
-        yield np.nanmean(_safe(np.abs(usual)), axis=0)
+        yield "usual changes", np.nanmean(_safe(np.abs(usual)), axis=0)
         earlier = [
             self._at(self._change, targets, base_lag + self.long * back)
             for back in range(_LONG_SEASONS, 2 * _LONG_SEASONS)
         ]
-        yield np.nanmean(_safe(np.abs(earlier)), axis=0)
+        yield "usual changes", np.nanmean(_safe(np.abs(earlier)), axis=0)
         yield from self._of_origin(targets)
         known = self.layout.known
         for lag in (0 * newest, newest, base_lag):
             place = np.maximum(targets.place - lag, self.layout.start[targets.series])
-            yield from known[place].T
+            for column in known[place].T:
+                yield "known columns", column
 
-    def _of_origin(self, targets: Targets) -> Iterator[np.ndarray]:
+    def _of_origin(self, targets: Targets) -> Iterator[tuple[str, np.ndarray]]:
         """How the last short seasons differed in all, in units of the level."""
         level = self._mean("value", targets, 0, _LEVEL * self.short)
         unit = np.abs(level) + self._mean("size", targets, 0, _LEVEL * self.short)
         unit = np.where(unit > 0, unit, 1.0)
         for back in range(_LAST_SEASONS):
-            yield self._mean("size", targets, back * self.short, self.short) / unit
+            yield (
+                "changes lately",
+                self._mean("size", targets, back * self.short, self.short) / unit,
+            )
         for back in range(_RECENT):
-            yield self._mean("change", targets, back * self.short, self.short) / unit
-        yield self._mean("size", targets, 0, _LEVEL * self.short) / unit
+            yield (
+                "changes lately",
+                self._mean("change", targets, back * self.short, self.short) / unit,
+            )
+        yield "usual changes", self._mean("size", targets, 0, _LEVEL * self.short) / unit
         # How seldom the series has ever differed from a season before: then a change is to stay.
-        yield self._mean("size", targets, 0, len(self.layout.value)) / unit
-        yield level
-        yield np.log(targets.origin + 1.0 - self.layout.start[targets.series])
+        yield "usual changes", self._mean("size", targets, 0, len(self.layout.value)) / unit
+        yield "level", level
+        yield "usual changes", np.log(targets.origin + 1.0 - self.layout.start[targets.series])
 
     def _recent(self, targets: Targets) -> np.ndarray:
         """`[_RECENT, R]` newest known values at the place in the short season."""

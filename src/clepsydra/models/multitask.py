@@ -53,6 +53,7 @@ class MultitaskRidge:
     Attributes:
         weights: `[tasks, 1 + P]`, the intercept first, in units of the features.
         penalties: the two that were chosen, per row.
+        means: `[tasks, P]`, of the features.
 
     Examples:
         >>> random = np.random.default_rng(0)
@@ -130,6 +131,7 @@ class MultitaskRidge:
             own: likewise.
         """
         every = _total(parts)
+        self.means = np.stack([its.gram[0, 1:] / max(its.gram[0, 0], 1e-300) for its in every])
         scale = _scaling(every)
         scaled = [_scaled(part, scale) for part in parts]
         errors: dict[tuple[float, float], float] = {}

@@ -37,11 +37,17 @@ class Expanded:
         now: `[N, B]`, what counts at the step itself.
         season: `[N, D]`, of the season that ends with the step.
         echo: `[N, C]`, what counts at earlier steps, too.
+        of_now: `[B]` names of what they were made of; and likewise
+        of_season: `[D]`,
+        of_echo: `[C]`.
     """
 
     now: np.ndarray
     season: np.ndarray
     echo: np.ndarray
+    of_now: list[str]
+    of_season: list[str]
+    of_echo: list[str]
 
 
 @dataclass(frozen=True)
@@ -134,34 +140,53 @@ class SeasonColumns:
     def expand(self, known: pd.DataFrame) -> Expanded:
         """Every step's columns; what is missing is the mean, or no category."""
         table = _averaged(known, self.averages)
-        nothing = np.empty((len(known), 0))
-        now, season, echo = [nothing], [nothing], [nothing]
+        now, season, echo = _Parts(len(known)), _Parts(len(known)), _Parts(len(known))
         values = {name: table[name].to_numpy(dtype=float, na_value=np.nan) for name in self.columns}
         for name, column in self.columns.items():
             if len(column.categories):
                 part = column.brief(values[name])
                 values[name] = np.nan_to_num(values[name]) if column.is_flag else values[name]
-                now.append(np.nan_to_num(part))
-                echo += [np.nan_to_num(part)] if column.is_flag else []
+                now.add(name, np.nan_to_num(part))
+                echo.add(name, *[np.nan_to_num(part)] if column.is_flag else [])
                 continue
             x = values[name] = _filled(values[name], column.mean)
             mean = _trailing(x, self.season)
             if not column.lasting:
                 smooth = [_smoothed(x, share * self.season) for share in _BRIEF]
-                now += [x[:, None], _outside(x, column.edges), *(one[:, None] for one in smooth)]
-                season.append(mean[:, None])
+                now.add(name, x, _outside(x, column.edges), *smooth)
+                season.add(name, mean)
                 continue
             smooth = [_smoothed(x, share * self.season) for share in _LASTING]
-            now += [_bent(one, column.knots) for one in (x, *smooth)]
+            now.add(name, *(_bent(one, column.knots) for one in (x, *smooth)))
             least, most = -_highest(-x, self.season), _highest(x, self.season)
-            season += [_bent(mean, column.knots), np.column_stack([least, most])]
-            season += [_outside(least, column.rare), _outside(most, column.rare)]
+            season.add(name, _bent(mean, column.knots), least, most)
+            season.add(name, _outside(least, column.rare), _outside(most, column.rare))
             for one in (x, *smooth[1:3]):
-                echo += [one[:, None], _outside(one, column.edges)]
+                echo.add(name, one, _outside(one, column.edges))
         for first, second in self.products:
             one, other = (self.columns[name].brief(values[name]) for name in (first, second))
-            now.append(np.nan_to_num(one[:, :, None] * other[:, None, :]).reshape(len(known), -1))
-        return Expanded(*(np.column_stack(parts) for parts in (now, season, echo)))
+            both = np.nan_to_num(one[:, :, None] * other[:, None, :]).reshape(len(known), -1)
+            now.add(f"{first} and {second}", both)
+        return Expanded(
+            now.values(), season.values(), echo.values(), now.names, season.names, echo.names
+        )
+
+
+class _Parts:
+    """Columns side by side, and what each was made of."""
+
+    def __init__(self, rows: int) -> None:
+        self._columns = [np.empty((rows, 0))]
+        self.names: list[str] = []
+
+    def add(self, name: str, *values: np.ndarray) -> None:
+        for one in values:
+            column = one[:, None] if one.ndim == 1 else one
+            self._columns.append(column)
+            self.names += [name] * column.shape[1]
+
+    def values(self) -> np.ndarray:
+        return np.column_stack(self._columns)
 
 
 def _learnt(name: str, values: np.ndarray, lasting: bool, season: int) -> _Column:

@@ -11,8 +11,10 @@ import pandas as pd
 from clepsydra.config import TaskConfig
 from clepsydra.models.base import History, Model
 from clepsydra.models.multitask import MultitaskRidge
+from clepsydra.models.parts import Kind, Scale, no_parts, parts_frame
 from clepsydra.models.season_columns import SeasonColumns
 from clepsydra.models.season_rows import SeasonRows
+from clepsydra.models.window_contributions import window_parts
 
 __all__ = ["SeasonRegressionModel"]
 
@@ -132,24 +134,64 @@ class SeasonRegressionModel(Model):
         regression = MultitaskRidge.of_folds(map(made.step, steps), targets, fold, _SHARED, _OWN)
         return _Fitted(regression, columns, pd.Timestamp(rows["ds"].iloc[-1]))
 
+    def explain(
+        self, state: dict[str, _Fitted], history: History, future: pd.DataFrame, horizon: int
+    ) -> pd.DataFrame:
+        """SHAP values of recent values, earlier seasons and each known column."""
+        known = list(history.known)
+        ahead = dict(iter(future.sort_values("ds").groupby("unique_id")))
+        found = [no_parts()]
+        for unique_id, rows in history.only(pd.Index(list(ahead))).rows.groupby("unique_id"):
+            its = state[str(unique_id)]
+            if self._moved(its, rows):
+                its = self._fit_one(rows, known)
+            found.append(self._explain_one(its, rows, ahead[unique_id], known))
+        return pd.concat(found, ignore_index=True)
+
+    def _explain_one(
+        self, its: _Fitted, rows: pd.DataFrame, steps: pd.DataFrame, known: list[str]
+    ) -> pd.DataFrame:
+        made = self._rows(its, rows, steps, known)
+        places = range(1, len(steps) + 1)
+        base, parts = window_parts(
+            its.regression,
+            [made.step(step) for step in places],
+            [made.groups(step) for step in places],
+            lambda: list(its.regression.means),
+        )
+        level = np.full(len(steps), made.level[0])
+        total = level + base[0] + np.sum([part[0] for part in parts.values()], axis=0)
+        limit = np.clip(total, *_limits(rows)) - total
+        named: dict[Kind, dict[str, np.ndarray]] = {
+            "base": {"level": level, "base": base[0]},
+            "feature": {name: part[0] for name, part in parts.items()},
+            "component": {"limit": np.where(limit == 0, np.nan, limit)},
+        }
+        scale: Scale = "log" if _seen(rows["y"].to_numpy(dtype=float))[1] else "value"
+        return parts_frame(str(rows["unique_id"].iloc[0]), steps["ds"], named, scale)
+
     def _predict_one(
         self, its: _Fitted, rows: pd.DataFrame, steps: pd.DataFrame, known: list[str]
     ) -> np.ndarray:
-        value, is_log = _seen(rows["y"].to_numpy(dtype=float))
-        margin = _MARGIN * np.ptp(value)
-        low, high = value.min() - margin, value.max() + margin
+        made = self._rows(its, rows, steps, known)
+        found = [
+            its.regression.predict(step - 1, made.step(step)) for step in range(1, len(steps) + 1)
+        ]
+        forecast = np.clip(made.level[0] + np.concatenate(found), *_limits(rows))
+        return np.exp(forecast) if _seen(rows["y"].to_numpy(dtype=float))[1] else forecast
+
+    def _rows(
+        self, its: _Fitted, rows: pd.DataFrame, steps: pd.DataFrame, known: list[str]
+    ) -> SeasonRows:
+        """What the steps ahead are forecast from; there is one origin."""
+        value, _ = _seen(rows["y"].to_numpy(dtype=float))
         kept = max(self._before, _LOOKS_BACK * self._short) + 1
         value, both = value[-kept:], pd.concat([rows[known].iloc[-kept:], steps[known]])
         # Of steps that are not asked for nothing is known, and nothing is used but a season's mean.
         missing = self._lead - len(steps)
         both = pd.concat([both, *[both.iloc[-1:]] * missing], ignore_index=True)
         origin = np.array([len(value) - 1])
-        made = SeasonRows(value, its.columns.expand(both), self._seasons, origin, self._lead)
-        found = [
-            its.regression.predict(step - 1, made.step(step)) for step in range(1, len(steps) + 1)
-        ]
-        forecast = np.clip(made.level[0] + np.concatenate(found), low, high)
-        return np.exp(forecast) if is_log else forecast
+        return SeasonRows(value, its.columns.expand(both), self._seasons, origin, self._lead)
 
     def _complete(self, origin: np.ndarray, known: pd.DataFrame) -> np.ndarray:
         """Those of the origins that have all columns, if they are most."""
@@ -164,6 +206,13 @@ class SeasonRegressionModel(Model):
         ds = rows["ds"]
         step = ds.iloc[-1] - ds.iloc[-2]
         return bool((ds.iloc[-1] - its.last) // step % self._short != 0)
+
+
+def _limits(rows: pd.DataFrame) -> tuple[float, float]:
+    """The least and the largest forecast."""
+    value, _ = _seen(rows["y"].to_numpy(dtype=float))
+    margin = _MARGIN * np.ptp(value)
+    return value.min() - margin, value.max() + margin
 
 
 def _seen(y: np.ndarray) -> tuple[np.ndarray, bool]:

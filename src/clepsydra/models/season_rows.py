@@ -51,6 +51,7 @@ class SeasonRows:
         )
         third = max(self._short // 3, 1)
         newest = [value[origin - lag] for lag in _NEWEST if lag < self._short]
+        self._newest = len(newest) + len(_RECENT) + len(_MEANS)
         recent = [self._mean(self._sum, origin - back * self._short, third) for back in _RECENT]
         means = [self._mean(self._sum, origin - back * self._short, self._short) for back in _MEANS]
         self._of_origin = np.column_stack(
@@ -71,11 +72,7 @@ class SeasonRows:
     def step(self, step: int) -> np.ndarray:
         """`[R, P]`, of so many steps ahead."""
         place, short = self._origin + step, self._short
-        first = -(-step // short)
-        lags = [short * (first + back) for back in range(_SEASONS_BACK)]
-        nearest = -(-step // self._long)
-        lags += [self._long * (nearest + back) for back in range(_LONG_SEASONS_BACK)]
-        own = [self._value[place - lag] - self.level for lag in dict.fromkeys(lags)]
+        own = [self._value[place - lag] - self.level for lag in self._lags(step)]
         # Seasons are counted back from the last step there is.
         end = self._origin + self._lead - (self._lead - step) // short * short
         echo = [self._expanded.echo[np.maximum(place - back * short, 0)] for back in _ECHOES]
@@ -88,6 +85,26 @@ class SeasonRows:
                 *echo,
             ]
         )
+
+    def groups(self, step: int) -> list[str]:
+        """`[P]`, what each of these features is of."""
+        expanded = self._expanded
+        return [
+            *["recent values"] * self._newest,
+            *2 * expanded.of_echo,
+            *["earlier seasons"] * len(self._lags(step)),
+            *expanded.of_now,
+            *expanded.of_season,
+            *len(_ECHOES) * expanded.of_echo,
+        ]
+
+    def _lags(self, step: int) -> list[int]:
+        """Of the values at the same place in earlier seasons, from the newest known one."""
+        first = -(-step // self._short)
+        lags = [self._short * (first + back) for back in range(_SEASONS_BACK)]
+        nearest = -(-step // self._long)
+        lags += [self._long * (nearest + back) for back in range(_LONG_SEASONS_BACK)]
+        return list(dict.fromkeys(lags))
 
     @staticmethod
     def _mean(sums: np.ndarray, last: np.ndarray, steps: int) -> np.ndarray:

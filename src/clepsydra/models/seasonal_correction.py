@@ -15,7 +15,9 @@ from clepsydra.config import TaskConfig
 from clepsydra.models.anchored import LONG_SEASON, Layout, moved
 from clepsydra.models.base import History, Model
 from clepsydra.models.changes import Changes, Targets
+from clepsydra.models.contributions import contributions
 from clepsydra.models.estimators import regressor
+from clepsydra.models.parts import Kind, parts_frame
 from clepsydra.timegrid import steps_of_span
 
 __all__ = ["SeasonalCorrectionModel"]
@@ -140,10 +142,68 @@ class SeasonalCorrectionModel(Model):
         values = changes.base(targets)
         learnt = np.isfinite(values) & (targets.step >= self._first) & ~changes.blank(targets)
         if learnt.any():
-            features = self._features(changes, targets[learnt])
+            features = self._features(changes, targets[learnt]).astype(float)
             values[learnt] += np.mean([one.predict(features) for one in state.regressors], axis=0)
         out = future[["unique_id", "ds"]].sort_values(["unique_id", "ds"], ignore_index=True)
         return out.assign(y_hat=values * (unit[targets.series] if self._scaled else 1.0))
+
+    def explain(
+        self, state: _Fitted, history: History, future: pd.DataFrame, horizon: int
+    ) -> pd.DataFrame:
+        """The seasonal naive forecast, and SHAP values of groups of features that correct it.
+
+        Raises:
+            ValueError: see `models.contributions.contributions`.
+        """
+        if self._stride > 1 and moved(state.last, history.rows["ds"], self._stride):
+            state = self.fit(history)
+        layout, unit = self._layout(history.only(pd.Index(future["unique_id"].unique())), future)
+        changes = Changes(layout, self._seasons)
+        number = np.arange(len(layout.ids))
+        steps = np.arange(1, horizon + 1)
+        targets = _each(number, layout.end - 1, steps)
+        naive = changes.base(targets)
+        corrected = np.flatnonzero(targets.step >= self._first)
+        names, parts = self._parts(state, history, changes, targets[corrected])
+        whole = np.zeros((len(naive), len(names)))
+        whole[corrected] = parts
+        whole[changes.blank(targets)] = 0.0
+        scale = unit[targets.series] if self._scaled else np.ones(len(naive))
+        whole = np.where(np.isnan(naive)[:, None], np.nan, whole) * scale[:, None]
+        ahead = future[["unique_id", "ds"]].sort_values(["unique_id", "ds"], ignore_index=True)
+        named: dict[Kind, dict[str, np.ndarray]] = {
+            "base": {
+                f"{self._seasons[-1]} steps before": np.where(
+                    np.isnan(whole).any(axis=1), np.nan, naive * scale
+                ),
+                "base": whole[:, 0],
+            },
+            "feature": dict(zip(names[1:], whole[:, 1:].T, strict=True)),
+        }
+        return parts_frame(ahead["unique_id"].tolist(), ahead["ds"], named)
+
+    def _parts(
+        self, state: _Fitted, history: History, changes: Changes, targets: Targets
+    ) -> tuple[list[str], np.ndarray]:
+        """Names, and `[R, names]` parts of the corrections, what is expected first."""
+        rows = self._features(changes, targets).astype(float)
+        each = int((targets.series == 0).sum())
+        found = [
+            contributions(one, rows, one.predict(rows), lambda: self._centre(history), each)
+            for one in state.regressors
+        ]
+        if any(its.log for its in found):
+            raise ValueError("its loss takes logarithms of what corrects another forecast")
+        of_columns = np.mean([its.of_features for its in found], axis=0)
+        groups = np.array(changes.groups(history.known))
+        names = list(dict.fromkeys(groups.tolist()))
+        summed = [of_columns[:, groups == name].sum(axis=1) for name in names]
+        return ["base", *names], np.column_stack([np.mean([its.base for its in found], 0), *summed])
+
+    def _centre(self, history: History) -> np.ndarray:
+        """Means of the features that were learnt from."""
+        layout, _ = self._layout(history, history.rows.iloc[:0])
+        return self._features(Changes(layout, self._seasons), self._targets(layout)).mean(axis=0)
 
     def _regressors(self) -> list[RegressorMixin]:
         if self._seeds == 1:
