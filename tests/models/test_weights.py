@@ -49,7 +49,10 @@ def points(truth: pd.DataFrame, errors: dict[str, float] = ERRORS) -> pd.DataFra
         for model, error in errors.items():
             noise = random.normal(1, 0.1, len(steps))
             found = steps[["unique_id", "ds"]].assign(
-                cutoff=window.cutoff, model=model, y_hat=steps["y"] + error * size * noise
+                cutoff=window.cutoff,
+                model=model,
+                y_hat=steps["y"] + error * size * noise,
+                is_fallback=False,
             )
             frames.append(found)
     return pd.concat(frames, ignore_index=True)
@@ -126,6 +129,39 @@ def test_what_cannot_be_scaled_or_compared_counts_for_nothing() -> None:
     assert set(errors["series"]) == {3}
 
 
+def test_a_member_that_failed_is_neither_weighed_nor_combined() -> None:
+    """Where another model forecasts in its place, that one would count twice."""
+    whole, rows = panel(), points(panel())
+    failed = (rows["model"] == "good") & (rows["unique_id"] != "s1")
+    rows.loc[failed, ["y_hat", "is_fallback"]] = [1e6, True]
+    weighted = weights_of("weighted", rows, power=2).loc[NOW]
+    np.testing.assert_allclose(weighted, np.array([9, 1, 1]) / 11, atol=0.02)
+    stacked = weights_of("stacked", rows).loc[NOW]
+    assert stacked["opposite"] > 0.2
+    for method in ("mean", "median", "weighted", "stacked"):
+        combined = {"all": Combination(method=method, of=MEMBERS)}
+        errors = member_errors(rows, whole, WINDOWS, combined, TASK)
+        table = combine(rows, combined, weigh(errors, WINDOWS, combined, TASK), TASK)
+        found = table[table["model"] == "all"]
+        assert len(found) == len(rows) / len(MEMBERS)
+        assert found["y_hat"].notna().all()
+        assert found["y_hat"].max() < 1e5
+    # With none left the forecasts in their place are taken, whatever they weigh.
+    alone = {"all": Combination(method="weighted", of=["good"])}
+    none = pd.DataFrame({"combination": "all", "cutoff": [NOW], "model": ["good"], "weight": 0.0})
+    now = rows[failed].drop(columns="cutoff")
+    made = combine(now, alone, none, TASK)
+    assert (made.loc[made["model"] == "all", "y_hat"] == 1e6).all()
+
+
+def test_a_member_that_always_failed_weighs_no_more_than_the_worst() -> None:
+    rows = points(panel())
+    rows["is_fallback"] = rows["model"] == "good"
+    for method in ("weighted", "stacked"):
+        found = weights_of(method, rows).loc[NOW]
+        assert found["good"] <= found.drop("good").min() + 1e-12
+
+
 def test_a_perfect_member_takes_it_all() -> None:
     found = weights_of("weighted", points(panel(), {**ERRORS, "good": 0.0}))
     assert found.loc[NOW].tolist() == [1.0, 0.0, 0.0]
@@ -142,9 +178,8 @@ def test_forecasts_are_combined_with_the_weights_of_their_cutoff() -> None:
             "weight": [0.5, 0.5, 0.9, 0.1],
         }
     )
-    rows = pd.DataFrame(
-        {"unique_id": "a", "ds": at, "model": ["good", "bad", "other"], "y_hat": [10.0, 20.0, 99.0]}
-    )
+    rows = pd.DataFrame({"model": ["good", "bad", "other"], "y_hat": [10.0, 20.0, 99.0]})
+    rows = rows.assign(unique_id="a", ds=at, is_fallback=False)
     now = combine(rows, combined, weights, TASK)
     then = combine(rows.assign(cutoff=at), combined, weights, TASK)
     assert now.loc[now["model"] == "all", "y_hat"].tolist() == [11.0]

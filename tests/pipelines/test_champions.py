@@ -201,6 +201,13 @@ def test_what_is_promoted_is_chosen_from_the_windows_that_reported_too() -> None
     assert set(chosen(errors, MODELS, roles=("select", "report")).values()) == {"odd"}
 
 
+sizes = st.floats(0.01, 5.0)
+some_errors = st.dictionaries(
+    st.sampled_from("abcdef"),
+    st.fixed_dictionaries(dict.fromkeys(["ref", "good", "odd", "both"], sizes)),
+    min_size=1,
+)
+
 CURVED = {f"c{n}": {"ref": 1.0, "good": 0.5, "odd": 0.9, "both": 0.95} for n in range(12)}
 LUMPY = {f"l{n}": {"ref": 1.0, "good": 1.3, "odd": 0.8, "both": 1.2} for n in range(4)}
 OF = {uid: "curved" if uid in CURVED else "lumpy" for uid in [*CURVED, *LUMPY]}
@@ -285,11 +292,29 @@ def test_a_short_series_gets_no_model_that_needs_more_steps(
     assert why.endswith(said or "over all series)")
 
 
-def test_a_combination_needs_what_its_members_need() -> None:
+@settings(max_examples=15)
+@given(some_errors, st.integers(1, 6), st.sampled_from([0.0, 140.0]))
+def test_the_unit_of_a_series_changes_no_champion(
+    errors: Errors, windows: int, shrinkage: float
+) -> None:
+    how: dict[str, Any] = {"windows": windows, "shrinkage": shrinkage}
+    large = next(iter(errors))
+    scaled = {**errors, large: {name: 1000 * size for name, size in errors[large].items()}}
+    assert chosen(scaled, **how) == chosen(errors, **how)
+
+
+def test_a_combination_needs_two_members_that_can_forecast() -> None:
     errors = {uid: {"ref": 1.0, "good": 0.9, "odd": 0.8, "both": 0.5} for uid in CURVED}
     name, why = of_new("curved", errors, UNLIKE, steps={"new": 9})
     assert name == "odd"
     assert why.endswith("; both cannot forecast it (good: too short: 9 steps, 23 needed)")
+    third = {"engine": "window_regression", "options": {"log": False}}
+    both = {"engine": "median", "options": {"of": ["good", "odd", "third"]}}
+    specs = {**UNLIKE.model_dump(), "third": third, "both": both}
+    errors = {uid: {**its, "third": 0.9} for uid, its in errors.items()}
+    assert of_new("curved", errors, ModelsConfig.model_validate(specs), steps={"new": 9})[0] == (
+        "both"
+    )
 
 
 def test_a_series_that_no_model_can_forecast_gets_the_reference() -> None:
@@ -307,14 +332,6 @@ def test_without_any_score_a_short_series_gets_the_first_model_that_can_forecast
     found = choose({"a": unscored, "b": unscored}, UNLIKE, steps={"b": 9})
     assert found["model"].tolist() == ["ref", "odd"]
     assert found["reason"][1].startswith("nothing is known of any model: the first that can")
-
-
-sizes = st.floats(0.01, 5.0)
-some_errors = st.dictionaries(
-    st.sampled_from("abcdef"),
-    st.fixed_dictionaries(dict.fromkeys(["ref", "good", "odd", "both"], sizes)),
-    min_size=1,
-)
 
 
 @settings(max_examples=15)
@@ -342,8 +359,8 @@ def test_where_there_are_windows_enough_segments_change_nothing(
     found = choose(errors, segments=segments, **how)
     pd.testing.assert_frame_equal(found, choose(errors, **how))
     sizes = pd.DataFrame(errors).T
-    least = 0.05 * sizes["ref"].mean()
-    own = sizes.add(least).div(sizes["ref"] + least, axis=0)
+    least = 0.05 * sizes["ref"]
+    own = sizes.add(least, axis=0).div(sizes["ref"] + least, axis=0)
     score = (5 * own + shrinkage * np.exp(np.log(own).mean())) / (5 + shrinkage)
     taken = found.set_index("unique_id")["model"]
     for unique_id, its in score.iterrows():

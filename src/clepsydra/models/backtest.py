@@ -17,7 +17,7 @@ __all__ = ["BacktestResult", "backtest"]
 
 _TIME = "datetime64[ns]"
 _POINTS = {"unique_id": object, "cutoff": _TIME, "ds": _TIME, "model": object, "y_hat": float}
-_POINTS |= dict.fromkeys(quantile_columns(), float)
+_POINTS |= {"is_fallback": bool, **dict.fromkeys(quantile_columns(), float)}
 _FAILURES = {"unique_id": object, "cutoff": _TIME, "model": object, "reason": object}
 _FAILURES |= {"fallback": object}
 _COSTS = {"model": object, "series": int, "windows": int, "fits": int}

@@ -26,7 +26,8 @@ def assemble(
     """Backtests from forecasts: with combinations, actuals and the quantiles of every model.
 
     Args:
-        points: `unique_id`, `cutoff`, `ds`, `model`, `y_hat` and quantiles, where there are any.
+        points: `unique_id`, `cutoff`, `ds`, `model`, `y_hat`, `is_fallback` and quantiles, where
+            there are any.
         panel: `unique_id`, `ds`, `y`, `is_imputed`.
         windows: `cutoff`, `target_end`, oldest first.
         combinations: models that combine others.
@@ -56,26 +57,42 @@ def combine(
 ) -> pd.DataFrame:
     """Add the rows of the models that combine others; they have no quantiles of their own.
 
+    A member that failed, and has another model's forecasts, is passed over, if any did not fail.
+
     Args:
-        points: `unique_id`, `ds`, `model`, `y_hat`, and `cutoff` in backtests.
+        points: `unique_id`, `ds`, `model`, `y_hat`, `is_fallback`, and `cutoff` in backtests.
         combinations: of which those are made that have a member in `points`.
         weights: at every cutoff, and `NOW` for points without one.
         task: what values are possible.
     """
+    points = points.reset_index(drop=True)
     keys = [key for key in ("unique_id", "cutoff", "ds") if key in points.columns]
     at = points["cutoff"] if "cutoff" in points.columns else pd.Series(NOW, index=points.index)
     frames = [points]
     for name, combination in combinations.items():
         chosen = points["model"].isin(combination.of)
-        rows = points[chosen]
+        rows = _own(points[chosen], keys)
         if combination.method == "median":
             found = rows.groupby(keys, sort=True)["y_hat"].median()
         else:
             its = weights[weights["combination"] == name].set_index(["cutoff", "model"])["weight"]
-            weight = its.reindex(pd.MultiIndex.from_arrays([at[chosen], rows["model"]])).to_numpy()
+            places = pd.MultiIndex.from_arrays([at[rows.index], rows["model"]])
+            weight = its.reindex(places).to_numpy()
             weighted = rows.assign(weight=weight, product=weight * rows["y_hat"])
-            total = weighted.groupby(keys, sort=True)[["product", "weight"]].sum()
+            groups = weighted.groupby(keys, sort=True)
+            total = groups[["product", "weight"]].sum()
             found = total["product"] / total["weight"]
+            # Where only members are left that weigh nothing.
+            found = found.where(total["weight"] > 0, groups["y_hat"].mean())
         table = found.rename("y_hat").reset_index()
-        frames.append(table.assign(model=name, y_hat=finalize(table["y_hat"], task)))
+        y_hat = finalize(table["y_hat"], task)
+        frames.append(table.assign(model=name, y_hat=y_hat, is_fallback=False))
     return pd.concat(frames, ignore_index=True)
+
+
+def _own(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Without members that failed, where there are others."""
+    own = ~rows["is_fallback"].astype(bool)
+    if own.all():
+        return rows
+    return rows[own | ~own.groupby([rows[key] for key in keys]).transform("any")]

@@ -163,8 +163,9 @@ def forecast(
         cost: is added to, for what the model itself does.
 
     Returns:
-        forecasts: `unique_id`, `ds` (naive UTC), `y_hat`, and the quantile columns, missing where
-            the model has none of its own; every step after the cutoff of every series.
+        forecasts: `unique_id`, `ds` (naive UTC), `y_hat`, the quantile columns, missing where the
+            model has none of its own, and `is_fallback`; every step after the cutoff of every
+            series.
         failures: `unique_id`, `reason`, `fallback` (which model's forecast it is).
     """
     task = origin.task
@@ -186,6 +187,7 @@ def forecast(
         rows.loc[still, "y_hat"] = _last_season(rows[still], history, task.season_length)
     rows["y_hat"] = finalize(rows["y_hat"], task)
     rows[quantile_columns()] = _possible(rows[quantile_columns()], task)
+    rows["is_fallback"] = rows["unique_id"].isin(reasons)
     failures = pd.DataFrame(
         {
             "unique_id": list(reasons),

@@ -27,6 +27,7 @@ __all__ = ["LEVELS", "add_quantiles", "calibrate", "quantile_columns", "rolling_
 _MAX_BINS = 4
 _FEWEST_IN_A_BIN = 20
 _FEWEST_OF_A_STEP = 200
+_FEWEST_WINDOWS = 6
 _LOWEST_LEVEL = 0.02
 # Windows that the unit of a series of that level is worth.
 _PRIOR_WINDOWS = 1.0
@@ -89,7 +90,8 @@ def _calibrate_one(model: str, rows: pd.DataFrame) -> list[pd.DataFrame]:
         for lower, inside in _bins(y_hat[positions]):
             its = positions[inside]
             ratio = (size[its].sum() + unit[place]) / (len(its) + 1) / unit[place]
-            if len(positions) < 2 * _FEWEST_IN_A_BIN:
+            # With few windows these are the errors that are scaled, and hardly any others.
+            if len(positions) < 2 * _FEWEST_IN_A_BIN or windows[place] < _FEWEST_WINDOWS:
                 ratio = 1.0
             factor[its] = ratio
             lowers.append((ids[place], lower, unit[place] * ratio))

@@ -39,53 +39,64 @@ def member_errors(
 
     Tables of several parts add up, row by row. The errors of each series are divided by its
     seasonal differences before the first cutoff, as in the mean absolute scaled error, so that
-    large series count no more than small ones; series without any are left out.
+    large series count no more than small ones; series without any are left out. Of a model that
+    failed, and has another one's forecasts, there is no error.
 
     Args:
-        points: `unique_id`, `cutoff`, `ds`, `model`, `y_hat`.
+        points: `unique_id`, `cutoff`, `ds`, `model`, `y_hat`, `is_fallback`.
         panel: `unique_id`, `ds`, `y`, `is_imputed`.
         windows: `cutoff`.
         combinations: of which those count whose weights are learnt.
         task: season and clock.
 
     Returns:
-        `cutoff`, `model`, `other` (also a model), `series` (how many), `absolute` (sum over series
-        of the mean absolute scaled error of `model`) and `product` (sum over series of the mean
-        product of both models' errors, in units of the mean squared error of the members' mean).
+        `cutoff`, `model`, `other` (also a model), `series` (how many have errors of both),
+        `absolute` (sum over these of the mean absolute scaled error of `model`) and `product` (sum
+        over them of the mean product of both models' errors, in units of the mean squared error of
+        the members' mean).
     """
     members = sorted({name for its in combinations.values() if its.learns for name in its.of})
     observed = panel.assign(y=panel["y"].where(~panel["is_imputed"]))[["unique_id", "ds", "y"]]
     before = to_wall_frame(observed[observed["ds"] <= windows["cutoff"].min()], task)
     scales = history_scales(before, task.season_length).set_index("unique_id")["scale"]
-    rows = points[points["model"].isin(members)]
+    rows = points[points["model"].isin(members) & ~points["is_fallback"].astype(bool)]
     wide = rows.pivot(index=["unique_id", "cutoff", "ds"], columns="model", values="y_hat")
     wide = wide.reindex(columns=members).reset_index().merge(observed, on=["unique_id", "ds"])
     wide["scale"] = wide["unique_id"].map(scales)
-    wide = wide[wide["scale"] > 0].dropna(subset=["y", *members])
+    wide = wide[wide["scale"] > 0].dropna(subset="y")
     error = (wide[members].to_numpy() - wide[["y"]].to_numpy()) / wide[["scale"]].to_numpy()
     found = [_EMPTY]
     for cutoff, places in wide.groupby("cutoff").indices.items():
         series = pd.factorize(wide["unique_id"].to_numpy()[places])[0]
-        absolute, product = _sums(error[places], series)
+        count, absolute, product = _sums(error[places], series)
         table = {
             "cutoff": cutoff,
             "model": np.repeat(members, len(members)),
             "other": np.tile(members, len(members)),
-            "series": series.max() + 1,
-            "absolute": np.repeat(absolute, len(members)),
+            "series": count.ravel(),
+            "absolute": absolute.ravel(),
             "product": product.ravel(),
         }
         found.append(pd.DataFrame(table))
     return pd.concat(found if len(found) == 1 else found[1:], ignore_index=True)
 
 
-def _sums(error: np.ndarray, series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Over series: mean absolute errors `[M]`, and products `[M, M]`, of errors `[N, M]`."""
+def _sums(error: np.ndarray, series: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of errors `[N, M]`, by pair of models: series, sums over them of mean errors and of products.
+
+    A model has errors in all steps of a series, or in none.
+    """
+    there = np.isfinite(error)
+    error = np.where(there, error, 0.0)
     number = np.bincount(series)
-    absolute = (np.abs(error) / number[series, None]).sum(axis=0)
-    of_mean = np.bincount(series, error.mean(axis=1) ** 2) / number
+    first = np.unique(series, return_index=True)[1]
+    able = there[first].astype(float)
+    size = np.stack([np.bincount(series, np.abs(one)) / number for one in error.T], axis=1)
+    mean = error.sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+    of_mean = np.bincount(series, mean**2) / number
     weight = 1 / (number * np.where(of_mean > 0, of_mean, 1.0))
-    return absolute, (error * weight[series, None]).T @ error
+    product = (error * weight[series, None]).T @ error
+    return (able.T @ able).astype(int), size.T @ able, product
 
 
 def weigh(
@@ -142,15 +153,34 @@ def _weights(combination: Combination, errors: pd.DataFrame) -> np.ndarray:
     if not combination.learns or errors.empty:
         return equal
     total = errors.groupby(["model", "other"])[["series", "absolute", "product"]].sum()
+    if not total["series"].any():
+        return equal
     if combination.method == "weighted":
-        own = total.loc[[(name, name) for name in members]]
-        size = (own["absolute"] / own["series"]).to_numpy()
+        size = _sizes(total, members)
         if (size == 0).any():
             return (size == 0) / (size == 0).sum()
         relative = (size / size.min()) ** -combination.power
         return relative / relative.sum()
     product = (total["product"] / total["series"]).unstack().loc[members, members].to_numpy()
-    return _least_squares(product)
+    able = np.isfinite(np.diag(product))
+    weights = np.zeros(len(members))
+    weights[able] = _least_squares(np.nan_to_num(product[np.ix_(able, able)]))
+    return weights
+
+
+def _sizes(total: pd.DataFrame, members: list[str]) -> np.ndarray:
+    """Each member's mean absolute scaled error, on the series that most of them have errors of.
+
+    They are compared on the same series: a model's errors over those of the model with the most,
+    where it has both. Of one without an error nothing is known but that it fails: it is taken for
+    as bad as the worst.
+    """
+    pairs = (total["absolute"] / total["series"]).unstack().loc[members, members]
+    number = total["series"].unstack().loc[members, members].to_numpy()
+    most = int(np.diag(number).argmax())
+    own, other = pairs.to_numpy()[:, most], pairs.to_numpy()[most]
+    size = np.where(other > 0, own / np.where(other > 0, other, 1.0) * pairs.iloc[most, most], own)
+    return np.where(np.isfinite(size), size, np.nanmax(size))
 
 
 def _least_squares(product: np.ndarray) -> np.ndarray:

@@ -61,7 +61,7 @@ def choose_champions(
     its own is blended with is the segment's, which is itself blended with that over all in the same
     way, the windows of all its series counting. Without a window of its own that is all there is.
     Such a series gets the best of the models that its history suffices for (`models.screening`); a
-    combination needs what its members need.
+    combination is made of those members that it suffices for, of two at least.
 
     The leader by a hair is one by chance. So a combination that is better than the reference takes
     the place of a leader, other than the reference, whose score is lower by less than the standard
@@ -88,10 +88,12 @@ def choose_champions(
     windows = windows[windows["role"].isin(roles)]
     scored = _scored_windows(backtests, windows)
     errors = _errors(metrics, scored).reindex(columns=list(models.root))
-    # Both sides of a ratio get a little of the mean error: series without an error have one too.
+    # Both sides of a ratio get a little of the error of the reference, or where it has none of the
+    # mean error over all: series without an error have a ratio, too.
     reference = errors[models.reference]
-    least = _LEAST_ERROR * (reference.mean() or errors.mean().mean()) or 1.0
-    own = errors.add(least).div(reference.add(least), axis=0).dropna(how="all")
+    overall = (reference.mean() or errors.mean().mean()) or 1.0
+    least = _LEAST_ERROR * reference.where(reference > 0, overall)
+    own = errors.add(least, axis=0).div(reference.add(least), axis=0).dropna(how="all")
     number = scored.groupby("unique_id").sum().reindex(known.index, fill_value=0)
     is_few = number < _FEWEST_WINDOWS
     records = _records(own, number, known["segment"], evaluate.shrinkage)
@@ -195,10 +197,12 @@ def _obstacles(
     faults = {name: screen(described, model) for name, model in built.items()}
     found: dict[str, dict[str, str]] = {str(unique_id): {} for unique_id in ids}
     for name in models.root:
-        for member in models.members(name):
-            for unique_id in found.keys() & faults[member].keys():
-                reason = faults[member][unique_id]
-                found[unique_id][name] = reason if member == name else f"{member}: {reason}"
+        members = models.members(name)
+        for unique_id, obstacles in found.items():
+            unable = {one: faults[one][unique_id] for one in members if unique_id in faults[one]}
+            if len(members) - len(unable) < min(2, len(members)):
+                member, reason = next(iter(unable.items()))
+                obstacles[name] = reason if member == name else f"{member}: {reason}"
     return found
 
 

@@ -50,7 +50,8 @@ def forecast_models(
     """Forecast with what champions need: the global model `name`, or all per-series models.
 
     Returns:
-        points: `unique_id`, `ds`, `model`, `y_hat` and the model's own quantiles, if it has any.
+        points: `unique_id`, `ds`, `model`, `y_hat`, `is_fallback` and the model's own quantiles, if
+            it has any.
         failures: `unique_id`, `model`, `reason`, `fallback`.
         parts: `model` and the columns of `models.explaining.explain`, of some series.
 
@@ -103,7 +104,11 @@ def forecast_models(
 
 def _empty_points(future: pd.DataFrame) -> pd.DataFrame:
     empty = future.loc[future.index[:0], ["unique_id", "ds"]]
-    return empty.assign(y_hat=pd.Series(dtype=float), model=pd.Series(dtype=object))
+    return empty.assign(
+        y_hat=pd.Series(dtype=float),
+        is_fallback=pd.Series(dtype=bool),
+        model=pd.Series(dtype=object),
+    )
 
 
 def assemble_forecasts(
