@@ -32,13 +32,13 @@ def data_set(name: str) -> Path:
     return folder
 
 
-def read_configuration(environment: str, part: str = "parameters") -> dict[str, Any]:
+def read_configuration(
+    environment: str, part: str = "parameters", conf: Path = PROJECT / "conf"
+) -> dict[str, Any]:
     """What the environment and `base` say together, resolved as in a run."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="register_new_resolver")
-        loader = OmegaConfigLoader(
-            conf_source=str(PROJECT / "conf"), env=environment, **CONFIG_LOADER_ARGS
-        )
+        loader = OmegaConfigLoader(conf_source=str(conf), env=environment, **CONFIG_LOADER_ARGS)
         return loader[part]
 
 

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -25,7 +26,9 @@ from clepsydra.config import (
     parse_as_of,
 )
 from clepsydra.errors import ConfigError
+from clepsydra.models.registry import fallback_chain
 from helpers import make_source, make_task, parameters
+from line_runner import PROJECT
 
 TARGET = {"role": "target", "path": "a.csv", "id": "id", "time": "t", "value": "v"}
 WEATHER = {"role": "covariate", "path": "w.csv", "time": "t", "columns": ["temp"]}
@@ -351,6 +354,68 @@ def test_an_error_in_a_source_names_the_source_and_the_key() -> None:
 def test_wrong_models_say_what_they_should_be(models: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         ModelsConfig.model_validate(models)
+
+
+def test_the_models_of_the_readme_are_accepted() -> None:
+    text = (PROJECT / "README.md").read_text()
+    [section] = re.findall(r"^### Models\n(.*?)^### ", text, re.DOTALL | re.MULTILINE)
+    blocks = [
+        yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+    ]
+    found = [ModelsConfig.model_validate(block["models"]) for block in blocks if "models" in block]
+    assert len(found) == 2
+    for models in found:
+        for name in models.root:
+            fallback_chain(name, models)
+    assert found[1].root["season_regression"].options == {"lasting": ["temperature"]}
+    assert "correction" not in found[1].root
+
+
+def test_a_model_of_a_list_that_is_null_is_in_nothing_of_it() -> None:
+    hourly = ModelsConfig.model_validate("hourly")
+    found = ModelsConfig.model_validate({"like": "hourly", "trees": None})
+    assert list(found.root) == [name for name in hourly.root if name != "trees"]
+    for name in hourly.combinations:
+        assert found.members(name) == [its for its in hourly.members(name) if its != "trees"]
+    monthly = ModelsConfig.model_validate({"like": "monthly", "theta": None})
+    assert fallback_chain("ets", monthly) == ["seasonal_naive"]
+    assert monthly.members("weighted") == ["ces", "ets", "windows"]
+
+
+def test_of_a_model_with_another_engine_nothing_of_the_list_is_kept() -> None:
+    changes = {"ets": {"engine": "sarimax"}, "weighted": {"engine": "stacked"}}
+    found = ModelsConfig.model_validate({"like": "monthly", **changes})
+    assert found.root["ets"] == ModelSpec(engine="sarimax")
+    assert found.members("weighted") == ["theta", "ces", "ets", "windows"]
+    same = {"ets": {"engine": "statsforecast", "max_history": 50}}
+    kept = ModelsConfig.model_validate({"like": "monthly", **same}).root["ets"]
+    assert (kept.options["model"], kept.fallback) == ("AutoETS", ["theta", "seasonal_naive"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"corection": None}, "'corection' is null, but 'hourly' has no such model.*correction"),
+        ({"zzz": None}, "'zzz' is null, but .* has seasonal_naive, autoregression, "),
+        ({"seasonal_naive": None}, "'seasonal_naive' is null, but it is the reference of 'hourly'"),
+        (
+            {"trees": None, "median": {"options": {"of": ["trees"]}}},
+            r"'median': 'of' names \['trees'\]; choose from ",
+        ),
+        (
+            dict.fromkeys(["autoregression", "autoregression_levels", "trees", "trees_levels"]),
+            r"'median': 'of' names \['autoregression', .*'trees_levels'\]; choose from ",
+        ),
+        ({"median": {"options": {"of": None}}}, r"'median' \(median\): of: List should have"),
+        ({"trees": {"options": 1}}, "trees.options"),
+        ({"trees": 1}, "trees"),
+    ],
+)
+def test_wrong_changes_of_a_list_say_what_they_should_be(
+    changes: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ValidationError, match=says):
+        ModelsConfig.model_validate({"like": "hourly", **changes})
 
 
 @pytest.mark.parametrize(

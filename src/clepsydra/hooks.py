@@ -164,19 +164,24 @@ def _check_plan(pipeline: Pipeline, catalog: Any) -> None:
     if "planned_models" not in pipeline.inputs() or not catalog.exists("planned_models"):
         return
     models = ModelsConfig.model_validate(catalog.load("params:models"))
-    planned = catalog.load("planned_models")
-    expected = {
-        name: spec.as_tuned(planned.root[name])
-        for name, spec in only(models, set(planned.root)).root.items()
-    }
-    if (
-        catalog.load("plan")["model"].tolist() != list(models.root)
-        or ModelsConfig(expected) != planned
-    ):
+    if not _is_of(catalog.load("planned_models"), catalog.load("plan"), models):
         raise ConfigError(
             "'models' has changed since it was planned which of them run: run 'train' and the "
             "stages after it again, or first 'kedro run --nodes=train.plan_models'"
         )
+
+
+def _is_of(planned: ModelsConfig, plan: pd.DataFrame, models: ModelsConfig) -> bool:
+    """Whether the planned models, options that were tuned aside, are those of the parameters."""
+    names = set(planned.root)
+    if plan["model"].tolist() != list(models.root) or not names <= set(models.root):
+        return False
+    if not all(names & set(models.members(name)) for name in names):
+        return False
+    expected = only(models, names).root
+    return planned.root == {
+        name: spec.as_tuned(planned.root[name]) for name, spec in expected.items()
+    }
 
 
 def _where_to_look(catalog: Any) -> str:

@@ -11,11 +11,14 @@ import pandas as pd
 import pytest
 import yaml
 
+import accuracy
 from accuracy import comparison, joined
 from accuracy_data import DATA, AbsentError, Run, runs
 from accuracy_scores import backtested, measures, published
 from clepsydra.config import ModelsConfig
-from environments import data_set
+from clepsydra.structure import Structure
+from environments import data_set, read_configuration
+from line_runner import PROJECT
 
 FORECASTS = pd.DataFrame(
     {
@@ -31,6 +34,8 @@ FORECASTS = pd.DataFrame(
 QUANTILES = ["q0.2", "q0.3", "q0.4", "q0.5", "q0.6", "q0.7", "q0.8"]
 FORECASTS = FORECASTS.assign(**dict.fromkeys(QUANTILES, FORECASTS["y_hat"]))
 TEST = FORECASTS[["unique_id", "ds"]].assign(y=[10.0, 14.0, 20.0, 40.0])
+# What is forecast, where it is not the training part of a competition.
+TARGETS = {"m4_hourly": "hourly", "fr_load": "load", "flights": "flights"}
 # Yearly differences of 2 and of 10.
 TRAIN = pd.DataFrame({"unique_id": ["a", "a", "b", "b"], "y": [8.0, 10.0, 30.0, 20.0]})
 
@@ -119,6 +124,35 @@ def test_the_line_is_given_the_training_file_of_m4_alone() -> None:
     assert run.test.groupby("unique_id").size().eq(48).all()
     assert run.train["unique_id"].nunique() == run.test["unique_id"].nunique() == 414
     assert run.written(Path("unused")) == {}
+    [source] = read_configuration("m4_hourly")["sources"].values()
+    assert Path(source["path"]).name == "Hourly-train.csv"
+    assert pd.Timestamp(source["end"]) < run.test["ds"].min()
+    texts = [file for file in (PROJECT / "conf").rglob("*") if file.is_file()]
+    assert not [file for file in texts if "Hourly-test" in file.read_text()]
+
+
+@pytest.mark.parametrize("network", [None, "NHITS"])
+@pytest.mark.parametrize("data", DATA)
+def test_a_run_is_configured_as_the_line_reads_it(
+    data: str, network: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    try:
+        run = runs(data)[0]
+    except AbsentError as absent:
+        pytest.skip(str(absent))
+    commands: list[list[str]] = []
+    monkeypatch.setattr(accuracy, "measure", lambda command, *_: commands.append(command))
+    folder, _ = accuracy.go(run, tmp_path, network)
+    conf = tmp_path / "conf"
+    assert commands[0][-2:] == [f"--conf-source={conf}", f"--env={run.environment}"]
+    assert read_configuration(run.environment, "globals", conf)["data_root"] == str(folder)
+    read = read_configuration(run.environment, conf=conf)
+    assert Structure.read(read).target == TARGETS.get(data, "series")
+    assert {**read, **run.parameters, "models": {}} == {**read, "models": {}}
+    models = ModelsConfig.model_validate(read["models"])
+    assert ("network" in models.root) == (network is not None)
+    for name in models.combinations:
+        assert ("network" in models.members(name)) == (network is not None)
 
 
 def test_a_data_set_that_is_not_there_is_skipped(

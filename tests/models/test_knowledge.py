@@ -110,3 +110,18 @@ def test_the_canary_is_clean_where_outliers_are_replaced(method: str) -> None:
     models = [Candidate("mine", Toy(), None, False, None)]
     found = find_leaks(models, {}, knowledge, windows, 1, 7).to_dict("records")[0]
     assert (found["verdict"], found["seen_later"]) == ("clean", True)
+
+
+def test_of_some_series_nothing_is_known_of_others() -> None:
+    panel = cleaned(observed_rows(0), make_task(), CleaningConfig())
+    both = panel[["unique_id", "ds"]].groupby("unique_id", as_index=False).last()
+    whole = replace(knowledge_of(panel, make_task()), future=both)
+    revised = replace(whole, vintages=both.assign(issued=both["ds"]))
+    for knowledge, versions in ((whole, 0), (revised, 1)):
+        found = knowledge.only(["b"])
+        tables = (found.panel, found.future, found.static)
+        assert [set(table["unique_id"]) for table in tables] == [{"b"}] * 3
+        assert len(found.panel) == (panel["unique_id"] == "b").sum()
+        assert len(found.vintages) == versions
+        assert set(knowledge.panel["unique_id"]) == {"a", "b"}
+    assert set(revised.only(["b"]).vintages["unique_id"]) == {"b"}

@@ -45,6 +45,7 @@ def test_models_are_taken_in_their_order_while_they_fit() -> None:
     ]
     assert set(plan["series"]) == {7}
     assert set(plan["measured_on"]) == {2}
+    assert set(plan["took"]) == {0.0}
 
 
 def test_a_model_that_could_not_be_measured_is_left_out_with_the_reason() -> None:
@@ -56,6 +57,7 @@ def test_a_model_that_could_not_be_measured_is_left_out_with_the_reason() -> Non
     }
     plan = choose(models_of(), 100.0, 7, lambda name, _: estimates[name])
     assert plan["runs"].tolist() == [True, False, False, True]
+    assert plan["took"].tolist() == [0.0, 5.0, 0.0, 0.0]
     assert plan["reason"].tolist()[1:3] == [
         "left out: more than 5 s for a fit and a forecast of one series",
         "left out: 94 s expected, 94 s left",
@@ -131,6 +133,7 @@ def test_all_models_are_as_they_were() -> None:
     plan = everything(models, 3)
     assert plan["runs"].all()
     assert plan["seconds"].isna().all()
+    assert plan["took"].eq(0.0).all()
     assert set(plan["measured_on"]) == {0}
     some = choose(models_of(), 9.0, 3, costing(reference=1.0, a=1.0, b=1.0, c=1.0))
     assert plan.dtypes.equals(some.dtypes)
@@ -161,6 +164,7 @@ def test_what_runs_fits_and_what_does_not_has_a_reason(
     assert plan.index.tolist() == list(models.root)
     assert plan.loc["reference", "runs"]
     taken = plan.index[plan["runs"]].drop(["reference", "all"], errors="ignore")
+    assert plan["took"].sum() == pytest.approx(sum(measuring))
     assert sum(measuring) <= max(budget / 4, 4 * 1.0) + 1e-6
     spent = sum(measuring) + plan.loc[[*taken, "reference"], "seconds"].sum()
     assert spent <= budget + 1e-6 or plan.loc[taken, "seconds"].sum() == 0

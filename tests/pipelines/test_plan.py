@@ -18,8 +18,10 @@ from clepsydra.config import (
     SourcesConfig,
     WindowsConfig,
 )
+from clepsydra.models.planning import Estimate, choose, only
 from clepsydra.pipelines.split.nodes import make_windows
 from clepsydra.pipelines.train import plan as plan_module
+from clepsydra.pipelines.train import tuning as tuning_module
 from clepsydra.pipelines.train.nodes import (
     assemble_backtests,
     backtest_models,
@@ -216,6 +218,8 @@ def test_a_model_that_hangs_is_ended(stage: Stage) -> None:
     assert hangs["reason"].startswith("left out: more than ")
     assert hangs["reason"].endswith(" s for a fit and a forecast of one series")
     assert hangs["measured_on"] == 0
+    assert 1.0 < hangs["took"] < 12
+    assert 0 < plan["took"].iloc[0] < hangs["took"]
 
 
 def test_a_model_that_no_series_is_long_enough_for_is_left_out(stage: Stage) -> None:
@@ -262,3 +266,51 @@ def test_expected_seconds_are_near_the_true_ones(
     true = time.perf_counter() - started
     assert true / 2 < expected["seconds"] < true * 2
     assert expected["measured_on"] >= 8
+
+
+# What is left is for tuning
+
+
+LISTED: dict[str, Any] = dict.fromkeys(["reference", "a", "b"], NAIVE)
+LISTED |= {"both": combined("median", "a", "b")}
+
+
+@pytest.mark.parametrize(
+    ("models", "estimates", "left"),
+    [
+        (LISTED, {"a": Estimate(2.0, 20.0), "b": Estimate(3.0, 10.0)}, 60 - 1 - 22 - 13 - 4),
+        (LISTED, {"a": Estimate(8.0, 500.0), "b": Estimate(3.0, 10.0)}, 60 - 1 - 8 - 13 - 4),
+        (LISTED, {"a": Estimate(8.0, problem="it hangs")}, 60 - 1 - 8 - 4),
+        (LISTED, {"reference": Estimate(15.0, problem="it hangs")}, 0),
+        (LISTED, {"reference": Estimate(1.0, 90.0)}, 0),
+        ({"both": combined("median", "a", "b"), "a": NAIVE, "b": NAIVE}, {}, 60),
+        (
+            {"both": combined("median", "a", "b"), "a": NAIVE, "b": NAIVE},
+            {"b": Estimate(1.0, problem="it hangs")},
+            0,
+        ),
+    ],
+)
+def test_tuning_has_what_models_and_measuring_them_leave(
+    stage: Stage,
+    monkeypatch: pytest.MonkeyPatch,
+    models: dict[str, Any],
+    estimates: dict[str, Estimate],
+    left: float,
+) -> None:
+    given: list[float | None] = []
+
+    def tune(planned: ModelsConfig, *others: Any) -> tuple[ModelsConfig, pd.DataFrame]:
+        given.append(others[-1])
+        return planned, pd.DataFrame()
+
+    monkeypatch.setattr(tuning_module, "tune", tune)
+    known = {"reference": Estimate(1.0, 4.0), **estimates}
+    named = ModelsConfig.model_validate(models)
+    plan = choose(named, 60.0, 12, lambda name, _: known.get(name, Estimate(0.0, 0.0)))
+    planned = only(named, set(plan.loc[plan["runs"], "model"]))
+    tables = (stage.panel, stage.future, stage.series, stage.windows, SOURCES, TASK)
+    for minutes in (1.0, None):
+        budget = BudgetConfig(minutes=minutes)
+        tuning_module.tune_models(*tables, planned, stage.config, CleaningConfig(), budget, plan)
+    assert given == [pytest.approx(left), None]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
 from pydantic import Field, RootModel, ValidationError, model_validator
 
 from clepsydra.config.base import Strict
+from clepsydra.config.presets import preset
 from clepsydra.config.tuning import TuneConfig
 
 __all__ = [
@@ -24,8 +23,6 @@ __all__ = [
     "MonitorConfig",
 ]
 
-
-_PRESETS = Path(__file__).parent / "presets.yml"
 
 Method = Literal["median", "mean", "weighted", "stacked"]
 
@@ -141,7 +138,8 @@ class ModelsConfig(RootModel[dict[str, ModelSpec]]):
 
     A text is the name of a list that comes with the project, by the frequency of the data: see
     `presets.yml` beside this module. `like` names one, too, whose models those beside it change or
-    join: `{like: hourly, trees: {max_history: 5000}}`; a model that is null is left out.
+    join: `{like: hourly, trees: {max_history: 5000}}`; a model that is null is left out, of the
+    list's combinations as well. See `config.presets`.
     """
 
     @model_validator(mode="before")
@@ -153,12 +151,7 @@ class ModelsConfig(RootModel[dict[str, ModelSpec]]):
             value = value["like"]
         if not isinstance(value, str):
             return value
-        presets = yaml.safe_load(_PRESETS.read_text())
-        if value not in presets:
-            raise ValueError(
-                f"no models are called '{value}': write {', '.join(presets)}, or a list of your own"
-            )
-        return _changed(presets[value], changes)
+        return preset(value, changes, get_args(Method))
 
     @model_validator(mode="after")
     def _at_least_one(self) -> ModelsConfig:
@@ -207,15 +200,6 @@ class ModelsConfig(RootModel[dict[str, ModelSpec]]):
                     f"'{name}' ({spec.engine}): {where or 'its options'}: {first['msg']}"
                 ) from None
         return found
-
-
-def _changed(whole: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """With what the changes say instead or in addition; null takes away."""
-    merged = dict(whole)
-    for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _changed(merged[key], value) if both else value
-    return {key: value for key, value in merged.items() if value is not None}
 
 
 class BudgetConfig(Strict):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -105,6 +105,16 @@ class Knowledge:
     def at(self, cutoff: pd.Timestamp) -> Origin:
         """What was known when `cutoff` (naive UTC) was the last step."""
         return Origin(self, cutoff)
+
+    def only(self, ids: Collection[str]) -> Knowledge:
+        """What is known of some of the series, and the vintages of that."""
+        tables = {
+            name: table[table["unique_id"].isin(list(ids))]
+            for name in ("panel", "future", "static", "vintages")
+            # Without vintages there are no columns either.
+            if len(table := getattr(self, name))
+        }
+        return replace(self, **tables)
 
     @cached_property
     def past(self) -> pd.DataFrame:

@@ -11,8 +11,8 @@ from clepsydra.config import ModelsConfig
 
 __all__ = ["PLAN", "Estimate", "choose", "everything", "only"]
 
-PLAN = {"model": object, "runs": bool, "seconds": float, "series": int, "measured_on": int}
-PLAN |= {"reason": object}
+PLAN = {"model": object, "runs": bool, "seconds": float, "took": float, "series": int}
+PLAN |= {"measured_on": int, "reason": object}
 # Of the budget, for measuring; but a process takes a part of a second to start.
 _SHARE = 0.25
 _LEAST_SECONDS = 1.0
@@ -37,7 +37,7 @@ class Estimate:
 
 def everything(models: ModelsConfig, series: int) -> pd.DataFrame:
     """The plan without a budget: all models run, and none was measured."""
-    rows = [(name, True, float("nan"), series, 0, "no budget") for name in models.root]
+    rows = [(name, True, float("nan"), 0.0, series, 0, "no budget") for name in models.root]
     return _table(rows)
 
 
@@ -58,8 +58,8 @@ def choose(
 
     Returns:
         `model` in the order of `models`, `runs`, `seconds` (expected; missing where unknown, and of
-        combinations, which cost next to nothing), `series`, `measured_on` (how many of them),
-        `reason`.
+        combinations, which cost next to nothing), `took` (seconds that measuring took), `series`,
+        `measured_on` (how many of them), `reason`.
 
     Examples:
         >>> spec = {"engine": "naive2"}
@@ -87,13 +87,13 @@ def choose(
         spent = (left if found.seconds is None else found.seconds) if runs else 0.0
         left = max(0.0, left - spent)
         seconds = float("nan") if found.seconds is None else found.seconds
-        rows[name] = (name, runs, seconds, series, found.measured_on, reason)
+        rows[name] = (name, runs, seconds, found.took, series, found.measured_on, reason)
     for name, combination in combinations.items():
         members = set(combination.of)
         number = sum(rows[member][1] for member in members)
         runs = number >= min(2, len(members))
         reason = f"{'combines' if runs else 'left out:'} {number} of {len(members)} models"
-        rows[name] = (name, runs, float("nan"), series, 0, reason)
+        rows[name] = (name, runs, float("nan"), 0.0, series, 0, reason)
     return _table([rows[name] for name in models.root])
 
 

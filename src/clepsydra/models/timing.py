@@ -129,7 +129,7 @@ def measure(
             left = seconds - (time.perf_counter() - started)
             if samples and not _goes_on(samples[-1], size, left):
                 break
-            known = _of_series(knowledge, sample(lengths, size))
+            known = knowledge.only(sample(lengths, size))
             arguments = (name, models, known, lead, *window)
             found, _ = isolation.attempt(_time, arguments, max(left, 0.01))
             took = time.perf_counter() - started
@@ -152,18 +152,6 @@ def _goes_on(last: Timing, size: int, left: float) -> bool:
     took = last.fit + last.predict
     enough = last.series >= _ENOUGH_SERIES and took >= _ENOUGH_SECONDS
     return not enough and took * size / last.series <= left
-
-
-def _of_series(knowledge: Knowledge, ids: list[str]) -> Knowledge:
-    tables = {
-        name: table[table["unique_id"].isin(ids)]
-        for name, table in (
-            ("panel", knowledge.panel),
-            ("future", knowledge.future),
-            ("static", knowledge.static),
-        )
-    }
-    return replace(knowledge, **tables)
 
 
 def _time(

@@ -203,19 +203,9 @@ def _proof(
     scored = actuals["unique_id"].unique()
     if how.series is not None or not learns_from_all:
         scored = evenly(scored, how.series or _SERIES)
-        knowledge = _only(knowledge, scored)
+        knowledge = knowledge.only(scored)
         actuals = actuals[actuals["unique_id"].isin(scored)]
     return _Proof(knowledge, windows, actuals, scales, lead, windows_config.refit_every)
-
-
-def _only(knowledge: Knowledge, ids: list[str]) -> Knowledge:
-    """What is known of some series."""
-    tables = {
-        name: table[table["unique_id"].isin(ids)]
-        for name in ("panel", "static", "vintages")
-        if len(table := getattr(knowledge, name))
-    }
-    return replace(knowledge, **tables)
 
 
 def _trials(

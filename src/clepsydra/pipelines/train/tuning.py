@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from clepsydra.config import (
@@ -46,7 +47,8 @@ def tune_models(
         windows_config: how often models learn anew, and from how much.
         cleaning: how gaps are filled, and which outliers are replaced.
         budget: minutes for all models, if there is a limit.
-        plan: what they are expected to take of it; no trial is begun after the rest.
+        plan: what they are expected to take of it, and measuring them took; no trial is begun
+            after the rest.
         vintages: of all shards.
 
     Returns:
@@ -59,12 +61,18 @@ def tune_models(
         windows,
         windows_config,
         lead_steps(future, task),
-        _seconds(budget, plan),
+        _seconds(budget, plan, models),
     )
 
 
-def _seconds(budget: BudgetConfig, plan: pd.DataFrame) -> float | None:
-    """What is left of the budget; None without one."""
+def _seconds(budget: BudgetConfig, plan: pd.DataFrame, models: ModelsConfig) -> float | None:
+    """What is left of the budget; None without one.
+
+    Nothing is, where it is not known what a model takes that runs nevertheless.
+    """
     if budget.minutes is None:
         return None
-    return max(0.0, 60 * budget.minutes - float(plan.loc[plan["runs"], "seconds"].sum()))
+    fitted = plan["runs"] & ~plan["model"].isin(list(models.combinations))
+    expected = plan.loc[fitted, "seconds"].sum(skipna=False)
+    left = 60 * budget.minutes - plan["took"].sum() - expected
+    return 0.0 if np.isnan(left) else max(0.0, float(left))
