@@ -125,8 +125,8 @@ def load() -> pd.DataFrame:
     return rows.set_index(pd.to_datetime(start, format="%d.%m.%Y %H:%M")).drop(columns="time")
 
 
-# Midnight of 29 September 2024 in Paris.
-FR_END = pd.Timestamp("2024-09-28 22:00")
+# 9:00 of 29 September 2024 in Paris.
+FR_END = pd.Timestamp("2024-09-29 07:00")
 
 
 def test_french_files_are_as_described(load):
@@ -140,14 +140,11 @@ def test_french_files_are_as_described(load):
 
 def test_french_load_keeps_every_row(fr_load, load):
     measures = account(fr_load, "load")
-    before = load[load.index < "2024-09-29"]
-    late = (before.index >= FR_END).sum()
-    assert measures["rows in"] == len(before) == 32_808
-    assert measures["excluded: no value"] == 36
-    assert set_aside(measures, "excluded") == 36 + late == 38
+    before = load[load.index < FR_END]
+    assert measures["rows in"] == len(before) == 32_815
+    assert measures["excluded: no value"] == set_aside(measures, "excluded") == 36
     assert set_aside(measures, "quarantined") == 0
-    assert measures["rows kept"] == 32_808 - 38
-    assert account(fr_load, "day_ahead")["rows in"] == len(load)
+    assert measures["rows kept"] == 32_815 - 36
 
 
 def test_french_hours_without_a_value_are_known_one_by_one(fr_load, load):
@@ -190,18 +187,16 @@ def test_impossible_percentages_of_clouds_do_not_reach_the_panel(fr_load):
     raw = pd.read_parquet(data_set("fr_load") / "weather_paris.parquet")["cloud_cover"]
     impossible = (raw < 0) | (raw > 100)
     assert impossible.sum() == 11
-    assert set_aside(account(fr_load, "clouds_paris"), "quarantined") == 11
+    assert set_aside(account(fr_load, "sky_paris"), "quarantined") == 11
     clouds = one_series(fr_load, "france")["clouds_paris"].dropna()
     assert clouds.between(0, 100).all()
 
 
-def test_the_operators_forecast_and_the_weather_reach_tomorrow(fr_load, load):
-    series = one_series(fr_load, "france")
-    assert_same(series["load_day_ahead"], load.loc[load.index < FR_END, "day_ahead"])
+def test_the_weather_reaches_the_end_of_tomorrow(fr_load):
     future = fr_load.read("03_primary/future.parquet").set_index("ds")
-    assert list(future.index) == list(pd.date_range(FR_END, periods=48, freq="h"))
-    assert_same(future["load_day_ahead"], load.loc[future.index, "day_ahead"])
-    assert future["temperature_paris"].notna().all()
+    assert list(future.index) == list(pd.date_range(FR_END, "2024-09-30 21:00", freq="h"))
+    for name in ("temperature", "wind", "humidity", "clouds"):
+        assert future[[f"{name}_{city}" for city in CITIES]].notna().all(axis=None)
 
 
 def test_school_holidays_last_all_day_in_paris(fr_load):
