@@ -55,7 +55,9 @@ def choose_champions(
     one series say little, so it is blended with the record over all, the geometric mean of those
     ratios (AvgRelMAE: Davydenko and Fildes, Measuring forecasting accuracy, 2013), which no odd
     series decides alone: `(windows * own + shrinkage * all) / (windows + shrinkage)`, so that the
-    more windows select, the more a series' own record counts.
+    more windows select, the more a series' own record counts. Windows in which the reference makes
+    no error tell little of who is better, and are not counted: of a series that hardly ever changes
+    a few hours would decide.
 
     A series with fewer than five scored windows is taken for one of its segment. The record that
     its own is blended with is the segment's, which is itself blended with that over all in the same
@@ -98,7 +100,8 @@ def choose_champions(
     is_few = number < _FEWEST_WINDOWS
     records = _records(own, number, known["segment"], evaluate.shrinkage)
     told_by = known["segment"].where(is_few & known["segment"].isin(list(records)), _ALL)
-    score = _scores(own, number, told_by, records, evaluate.shrinkage)
+    telling = _telling_windows(backtests, windows, models.reference).reindex(known.index)
+    score = _scores(own, telling.fillna(0), told_by, records, evaluate.shrinkage)
     obstacles = _obstacles(known, known.index[is_few & (known["steps"] > 0)], future, task, models)
     noise = _noise(backtests, windows, reference + least, models)
     rows = []
@@ -123,6 +126,14 @@ def _scored_windows(backtests: pd.DataFrame, windows: pd.DataFrame) -> pd.Series
     chosen = backtests["cutoff"].isin(role.index) & backtests["y"].notna()
     pairs = backtests.loc[chosen, ["unique_id", "cutoff"]].drop_duplicates()
     return pairs.assign(role=pairs["cutoff"].map(role)).groupby(["unique_id", "role"]).size()
+
+
+def _telling_windows(backtests: pd.DataFrame, windows: pd.DataFrame, reference: str) -> pd.Series:
+    """In how many windows the reference errs at all, by series."""
+    chosen = backtests["cutoff"].isin(windows["cutoff"]) & (backtests["model"] == reference)
+    rows = backtests[chosen]
+    wrong = rows[(rows["y"] - rows["y_hat"]).abs() > 0]
+    return wrong.groupby("unique_id")["cutoff"].nunique()
 
 
 def _errors(metrics: pd.DataFrame, scored: pd.Series) -> pd.DataFrame:
