@@ -43,7 +43,7 @@ def test_every_sum_is_more_accurate_and_the_table_says_what_is_not(line: Environ
     table = line.read("08_reporting/reconciliation.parquet").set_index("level")
     sums = table.loc[["total", "origin", "carrier"]]
     assert (sums[["mae_ratio", "mase_ratio"]] <= 1).all(axis=None)
-    assert (table["mae_ratio"] <= 1.01).all()
+    assert (table["mae_ratio"] <= 1.02).all()
     higher = (table[["mae_ratio", "mase_ratio"]] > 1 + 1e-9).any(axis=1)
     assert ((table["note"] != "") == higher).all()
     assert "total (1): MAE" in line.said
