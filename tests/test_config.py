@@ -396,6 +396,7 @@ def test_of_a_model_with_another_engine_nothing_of_the_list_is_kept() -> None:
     ("changes", "says"),
     [
         ({"corection": None}, "'corection' is null, but 'hourly' has no such model.*correction"),
+        ({"tres": {"max_history": 9}}, "'tres' has no engine, and 'hourly' has no such.*trees"),
         ({"zzz": None}, "'zzz' is null, but .* has seasonal_naive, autoregression, "),
         ({"seasonal_naive": None}, "'seasonal_naive' is null, but it is the reference of 'hourly'"),
         (

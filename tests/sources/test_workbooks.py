@@ -7,9 +7,9 @@ import io
 import zipfile
 from typing import Any
 
+import numpy as np
 import openpyxl
 import polars as pl
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -48,6 +48,7 @@ def preset(name: str, changes: Mapping[Any, Any], methods: Collection[str]) -> d
     found = {key: _without(key, spec, out) for key, spec in models.items() if key not in out}
     for key, change in changes.items():
         if change is not None:
+            _check_engine(key, change, name, models)
             found[key] = _changed_model(found.get(key, {}), change, methods)
     return found
 
@@ -65,6 +66,14 @@ def _check_left_out(out: list[Any], name: str, models: Mapping[str, Any]) -> Non
             f"'{reference}' is null, but it is the reference of '{name}', which all others are "
             f"measured by: keep it, or write a list of your own, the reference first"
         )
+
+
+def _check_engine(key: Any, change: Any, name: str, models: Mapping[str, Any]) -> None:
+    """Refuse a change of a model that is not there, and no model of its own either."""
+    if key not in models and isinstance(change, dict) and "engine" not in change:
+        near = get_close_matches(str(key), models, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(models)}"
+        raise ValueError(f"'{key}' has no engine, and '{name}' has no such model to change: {hint}")
 
 
 def _without(name: str, spec: dict[str, Any], out: list[Any]) -> dict[str, Any]:
