@@ -57,9 +57,9 @@ def _check_left_out(out: list[Any], name: str, models: Mapping[str, Any]) -> Non
     """Refuse to leave out what is not there, or the reference."""
     for key in out:
         if key not in models:
-            near = get_close_matches(str(key), models, n=3)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(models)}"
-            raise ValueError(f"'{key}' is null, but '{name}' has no such model: {hint}")
+            raise ValueError(
+                f"'{key}' is null, but '{name}' has no such model: {_nearest(key, models)}"
+            )
     reference = next(iter(models))
     if reference in out:
         raise ValueError(
@@ -71,9 +71,15 @@ def _check_left_out(out: list[Any], name: str, models: Mapping[str, Any]) -> Non
 def _check_engine(key: Any, change: Any, name: str, models: Mapping[str, Any]) -> None:
     """Refuse a change of a model that is not there, and no model of its own either."""
     if key not in models and isinstance(change, dict) and "engine" not in change:
-        near = get_close_matches(str(key), models, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(models)}"
-        raise ValueError(f"'{key}' has no engine, and '{name}' has no such model to change: {hint}")
+        raise ValueError(
+            f"'{key}' has no engine, and '{name}' has no such model to change: "
+            f"{_nearest(key, models)}"
+        )
+
+
+def _nearest(key: Any, models: Mapping[str, Any]) -> str:
+    near = get_close_matches(str(key), models, n=3)
+    return f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(models)}"
 
 
 def _without(name: str, spec: dict[str, Any], out: list[Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from clepsydra.config import TaskConfig
+from clepsydra.models.anchored import moved
 from clepsydra.models.base import History, Model
 from clepsydra.models.multitask import MultitaskRidge
 from clepsydra.models.parts import Kind, Scale, no_parts, parts_frame
@@ -107,7 +108,7 @@ class SeasonRegressionModel(Model):
         frames = []
         for unique_id, rows in history.rows.groupby("unique_id", sort=True):
             its = state[str(unique_id)]
-            if self._moved(its, rows):
+            if moved(its.last, rows["ds"], self._short):
                 its = self._fit_one(rows, known)
             steps = ahead[unique_id]
             y_hat = self._predict_one(its, rows, steps, known)
@@ -143,7 +144,7 @@ class SeasonRegressionModel(Model):
         found = [no_parts()]
         for unique_id, rows in history.only(pd.Index(list(ahead))).rows.groupby("unique_id"):
             its = state[str(unique_id)]
-            if self._moved(its, rows):
+            if moved(its.last, rows["ds"], self._short):
                 its = self._fit_one(rows, known)
             found.append(self._explain_one(its, rows, ahead[unique_id], known))
         return pd.concat(found, ignore_index=True)
@@ -151,7 +152,8 @@ class SeasonRegressionModel(Model):
     def _explain_one(
         self, its: _Fitted, rows: pd.DataFrame, steps: pd.DataFrame, known: list[str]
     ) -> pd.DataFrame:
-        made = self._rows(its, rows, steps, known)
+        value, is_log = _seen(rows["y"].to_numpy(dtype=float))
+        made = self._rows(its, value, rows, steps, known)
         places = range(1, len(steps) + 1)
         base, parts = window_parts(
             its.regression,
@@ -161,30 +163,35 @@ class SeasonRegressionModel(Model):
         )
         level = np.full(len(steps), made.level[0])
         total = level + base[0] + np.sum([part[0] for part in parts.values()], axis=0)
-        limit = np.clip(total, *_limits(rows)) - total
+        limit = np.clip(total, *_limits(value)) - total
         named: dict[Kind, dict[str, np.ndarray]] = {
             "base": {"level": level, "base": base[0]},
             "feature": {name: part[0] for name, part in parts.items()},
             "component": {"limit": np.where(limit == 0, np.nan, limit)},
         }
-        scale: Scale = "log" if _seen(rows["y"].to_numpy(dtype=float))[1] else "value"
+        scale: Scale = "log" if is_log else "value"
         return parts_frame(str(rows["unique_id"].iloc[0]), steps["ds"], named, scale)
 
     def _predict_one(
         self, its: _Fitted, rows: pd.DataFrame, steps: pd.DataFrame, known: list[str]
     ) -> np.ndarray:
-        made = self._rows(its, rows, steps, known)
+        value, is_log = _seen(rows["y"].to_numpy(dtype=float))
+        made = self._rows(its, value, rows, steps, known)
         found = [
             its.regression.predict(step - 1, made.step(step)) for step in range(1, len(steps) + 1)
         ]
-        forecast = np.clip(made.level[0] + np.concatenate(found), *_limits(rows))
-        return np.exp(forecast) if _seen(rows["y"].to_numpy(dtype=float))[1] else forecast
+        forecast = np.clip(made.level[0] + np.concatenate(found), *_limits(value))
+        return np.exp(forecast) if is_log else forecast
 
     def _rows(
-        self, its: _Fitted, rows: pd.DataFrame, steps: pd.DataFrame, known: list[str]
+        self,
+        its: _Fitted,
+        value: np.ndarray,
+        rows: pd.DataFrame,
+        steps: pd.DataFrame,
+        known: list[str],
     ) -> SeasonRows:
         """What the steps ahead are forecast from; there is one origin."""
-        value, _ = _seen(rows["y"].to_numpy(dtype=float))
         kept = max(self._before, _LOOKS_BACK * self._short) + 1
         value, both = value[-kept:], pd.concat([rows[known].iloc[-kept:], steps[known]])
         # Of steps that are not asked for nothing is known, and nothing is used but a season's mean.
@@ -201,16 +208,9 @@ class SeasonRegressionModel(Model):
         complete = lacking[origin + self._lead + 1] == lacking[first]
         return origin[complete] if complete.mean() > 0.5 else origin
 
-    def _moved(self, its: _Fitted, rows: pd.DataFrame) -> bool:
-        """Whether the steps ahead have other places in the season than those learnt from."""
-        ds = rows["ds"]
-        step = ds.iloc[-1] - ds.iloc[-2]
-        return bool((ds.iloc[-1] - its.last) // step % self._short != 0)
 
-
-def _limits(rows: pd.DataFrame) -> tuple[float, float]:
+def _limits(value: np.ndarray) -> tuple[float, float]:
     """The least and the largest forecast."""
-    value, _ = _seen(rows["y"].to_numpy(dtype=float))
     margin = _MARGIN * np.ptp(value)
     return value.min() - margin, value.max() + margin
 

@@ -133,19 +133,15 @@ class SeasonalCorrectionModel(Model):
     ) -> pd.DataFrame:
         if horizon > self._lead:
             raise ValueError(f"a horizon of {horizon}: it learnt {self._lead} steps")
-        if self._stride > 1 and moved(state.last, history.rows["ds"], self._stride):
-            state = self.fit(history)
-        layout, unit = self._layout(history, future)
-        changes = Changes(layout, self._seasons)
-        number = np.arange(len(layout.ids))
-        targets = _each(number, layout.end - 1, np.arange(1, horizon + 1))
+        state = self._in_place(state, history)
+        changes, targets, unit = self._ahead(history, future, horizon)
         values = changes.base(targets)
         learnt = np.isfinite(values) & (targets.step >= self._first) & ~changes.blank(targets)
         if learnt.any():
             features = self._features(changes, targets[learnt]).astype(float)
             values[learnt] += np.mean([one.predict(features) for one in state.regressors], axis=0)
         out = future[["unique_id", "ds"]].sort_values(["unique_id", "ds"], ignore_index=True)
-        return out.assign(y_hat=values * (unit[targets.series] if self._scaled else 1.0))
+        return out.assign(y_hat=values * unit)
 
     def explain(
         self, state: _Fitted, history: History, future: pd.DataFrame, horizon: int
@@ -155,32 +151,42 @@ class SeasonalCorrectionModel(Model):
         Raises:
             ValueError: see `models.contributions.contributions`.
         """
-        if self._stride > 1 and moved(state.last, history.rows["ds"], self._stride):
-            state = self.fit(history)
-        layout, unit = self._layout(history.only(pd.Index(future["unique_id"].unique())), future)
-        changes = Changes(layout, self._seasons)
-        number = np.arange(len(layout.ids))
-        steps = np.arange(1, horizon + 1)
-        targets = _each(number, layout.end - 1, steps)
+        state = self._in_place(state, history)
+        asked = history.only(pd.Index(future["unique_id"].unique()))
+        changes, targets, unit = self._ahead(asked, future, horizon)
         naive = changes.base(targets)
         corrected = np.flatnonzero(targets.step >= self._first)
         names, parts = self._parts(state, history, changes, targets[corrected])
         whole = np.zeros((len(naive), len(names)))
         whole[corrected] = parts
         whole[changes.blank(targets)] = 0.0
-        scale = unit[targets.series] if self._scaled else np.ones(len(naive))
-        whole = np.where(np.isnan(naive)[:, None], np.nan, whole) * scale[:, None]
+        whole = np.where(np.isnan(naive)[:, None], np.nan, whole) * unit[:, None]
         ahead = future[["unique_id", "ds"]].sort_values(["unique_id", "ds"], ignore_index=True)
         named: dict[Kind, dict[str, np.ndarray]] = {
             "base": {
                 f"{self._seasons[-1]} steps before": np.where(
-                    np.isnan(whole).any(axis=1), np.nan, naive * scale
+                    np.isnan(whole).any(axis=1), np.nan, naive * unit
                 ),
                 "base": whole[:, 0],
             },
             "feature": dict(zip(names[1:], whole[:, 1:].T, strict=True)),
         }
         return parts_frame(ahead["unique_id"].tolist(), ahead["ds"], named)
+
+    def _in_place(self, state: _Fitted, history: History) -> _Fitted:
+        """Learnt anew, if steps ahead have other places in the season than those learnt from."""
+        is_moved = self._stride > 1 and moved(state.last, history.rows["ds"], self._stride)
+        return self.fit(history) if is_moved else state
+
+    def _ahead(
+        self, history: History, future: pd.DataFrame, horizon: int
+    ) -> tuple[Changes, Targets, np.ndarray]:
+        """The steps ahead, and `[R]` the unit that each is forecast in."""
+        layout, unit = self._layout(history, future)
+        number = np.arange(len(layout.ids))
+        targets = _each(number, layout.end - 1, np.arange(1, horizon + 1))
+        scale = unit[targets.series] if self._scaled else np.ones(len(targets.series))
+        return Changes(layout, self._seasons), targets, scale
 
     def _parts(
         self, state: _Fitted, history: History, changes: Changes, targets: Targets

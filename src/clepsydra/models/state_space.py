@@ -50,13 +50,8 @@ class _StateSpaceModel(Model):
     def predict(
         self, state: dict[str, np.ndarray], history: History, future: pd.DataFrame, horizon: int
     ) -> pd.DataFrame:
-        ahead = dict(iter(future.groupby("unique_id", sort=False)))
         frames = []
-        for unique_id, y, known in _series(history.rows, history.known):
-            if unique_id not in state or unique_id not in ahead:
-                continue
-            rows = ahead[unique_id]
-            known_ahead = rows[list(history.known)].to_numpy(dtype=float)
+        for unique_id, y, known, rows, known_ahead in _ahead(state, history, future):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 mean, error = self._forecast(state[unique_id], y, known, known_ahead, len(rows))
@@ -75,13 +70,8 @@ class _StateSpaceModel(Model):
         self, state: dict[str, np.ndarray], history: History, future: pd.DataFrame, horizon: int
     ) -> pd.DataFrame:
         """The components of every forecast, see `models.state_space_components`."""
-        ahead = dict(iter(future.groupby("unique_id", sort=False)))
         frames = []
-        for unique_id, y, known in _series(history.rows, history.known):
-            if unique_id not in state or unique_id not in ahead:
-                continue
-            rows = ahead[unique_id]
-            known_ahead = rows[list(history.known)].to_numpy(dtype=float)
+        for unique_id, y, known, rows, known_ahead in _ahead(state, history, future):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 found, weighted = self._components(
@@ -390,3 +380,14 @@ def _series(
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     for unique_id, its in rows.groupby("unique_id", sort=True):
         yield unique_id, its["y"].to_numpy(dtype=float), its[list(known)].to_numpy(dtype=float)
+
+
+def _ahead(
+    state: dict[str, np.ndarray], history: History, future: pd.DataFrame
+) -> Iterator[tuple[str, np.ndarray, np.ndarray, pd.DataFrame, np.ndarray]]:
+    """Of the series that were learnt: history, the steps ahead and the columns known of both."""
+    ahead = dict(iter(future.groupby("unique_id", sort=False)))
+    for unique_id, y, known in _series(history.rows, history.known):
+        if unique_id in state and unique_id in ahead:
+            rows = ahead[unique_id]
+            yield unique_id, y, known, rows, rows[list(history.known)].to_numpy(dtype=float)

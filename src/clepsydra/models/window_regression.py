@@ -118,9 +118,7 @@ class WindowRegressionModel(Model):
     ) -> pd.DataFrame:
         if horizon > self._lead:
             raise ValueError(f"a horizon of {horizon}: it learnt {self._lead} steps")
-        # Steps ahead have other places in the season than those learnt from.
-        if self._stride > 1 and moved(state.last, history.rows["ds"], self._stride):
-            state = self.fit(history)
+        state = self._in_place(state, history)
         layout, scale = self._layout(history, future)
         anchored = Anchored(layout, self._seasons)
         series, origin = np.arange(len(layout.ids)), layout.end - 1
@@ -143,8 +141,7 @@ class WindowRegressionModel(Model):
         Raises:
             ValueError: see `models.contributions.contributions`.
         """
-        if self._stride > 1 and moved(state.last, history.rows["ds"], self._stride):
-            state = self.fit(history)
+        state = self._in_place(state, history)
         layout, scale = self._layout(history.only(pd.Index(future["unique_id"].unique())), future)
         anchored = Anchored(layout, self._seasons)
         series, origin = np.arange(len(layout.ids)), layout.end - 1
@@ -165,6 +162,11 @@ class WindowRegressionModel(Model):
             "component": {"limit": np.where(limit == 0, np.nan, limit)},
         }
         return scale.parts(names, named)
+
+    def _in_place(self, state: _Fitted, history: History) -> _Fitted:
+        """Learnt anew, if steps ahead have other places in the season than those learnt from."""
+        is_moved = self._stride > 1 and moved(state.last, history.rows["ds"], self._stride)
+        return self.fit(history) if is_moved else state
 
     def _centre(self, state: _Fitted, history: History, horizon: int) -> list[np.ndarray]:
         """Means of each step's features over some of the origins to learn from; `[P]` each."""

@@ -15,6 +15,17 @@ from clepsydra.pipelines.evaluate.reconciliation import compare_levels, reconcil
 from clepsydra.pipelines.evaluate.segments import segment_series
 from clepsydra.sharding import sharded
 
+_CHAMPION_INPUTS = [
+    "metrics",
+    "backtests",
+    "windows",
+    "segments",
+    "future",
+    "params:task",
+    "planned_models",
+    "params:evaluate",
+]
+
 
 def create_pipeline(n_shards: int, has_hierarchy: bool = False) -> Pipeline:
     """Backtests to metrics, a leaderboard, comparisons and a champion for every series.
@@ -97,31 +108,13 @@ def create_pipeline(n_shards: int, has_hierarchy: bool = False) -> Pipeline:
             ),
             Node(
                 choose_champions,
-                inputs=[
-                    "metrics",
-                    "backtests",
-                    "windows",
-                    "segments",
-                    "future",
-                    "params:task",
-                    "planned_models",
-                    "params:evaluate",
-                ],
+                inputs=_CHAMPION_INPUTS,
                 outputs="champions",
                 name="choose_champions",
             ),
             Node(
                 bind(choose_champions, roles=("select", "report")),
-                inputs=[
-                    "metrics",
-                    "backtests",
-                    "windows",
-                    "segments",
-                    "future",
-                    "params:task",
-                    "planned_models",
-                    "params:evaluate",
-                ],
+                inputs=_CHAMPION_INPUTS,
                 outputs="renewed_champions",
                 name="renew_champions",
             ),
