@@ -78,7 +78,7 @@ def test_the_projects_own_configuration_is_accepted() -> None:
         ({"season_lengths": [0]}, "season_lengths", "at least 1 step"),
         ({"fill": "magic"}, "fill", "'zero' or 'interpolate'"),
         ({"mart_aggregate": "median"}, "mart_aggregate", "'sum' or 'mean'"),
-        ({"seasons": [24]}, "seasons", "Extra inputs are not permitted"),
+        ({"seasons": [24]}, "seasons", "unknown key: did you mean"),
     ],
 )
 def test_a_wrong_task_names_the_key_and_what_it_should_be(
@@ -144,7 +144,7 @@ def test_seasons_are_sorted_and_the_longest_is_the_reference() -> None:
         ({"role": "covariate", "columns": ["x"], "time": None}, "covariate source needs 'time'"),
         ({"role": "attributes", "columns": ["x"]}, "an attributes source needs 'join'"),
         ({"layout": "tall"}, "'long', 'wide' or 'rows'"),
-        ({"separater": ";"}, "Extra inputs are not permitted"),
+        ({"separater": ";"}, "unknown key: did you mean"),
     ],
 )
 def test_a_wrong_source_says_what_it_should_be(changes: dict[str, Any], says: str) -> None:

@@ -56,13 +56,13 @@ def test_a_full_description_is_read() -> None:
         ({"outliers": {"method": "hampel", "window": 4}}, "outliers.window", "4 .* an odd number"),
         ({"outliers": {"method": "hampel", "window": 1}}, "outliers.window", "from 3 up, e.g. 25"),
         ({"outliers": {"method": "stl", "window": 7}}, "outliers", "'window' has no effect"),
-        ({"outliers": {"method": "stl", "windows": 7}}, "outliers.windows", "Extra inputs"),
+        ({"outliers": {"method": "stl", "windows": 7}}, "outliers.windows", "unknown key"),
         ({"gap_limit": -1, "long_gaps": "cut"}, "gap_limit", "greater than or equal to 0"),
         ({"long_gaps": "drop"}, "long_gaps", "'fill' or 'cut'"),
         ({"long_gaps": "cut"}, "", "'long_gaps: cut' needs 'gap_limit', .* e.g. gap_limit: 48"),
         ({"gap_limit": 6}, "", "'gap_limit' has no effect .* write 'long_gaps: cut' as well"),
         ({"gap_method": "spline"}, "gap_method", "'linear', 'previous' or 'seasonal'"),
-        ({"gaps": "fill"}, "gaps", "Extra inputs"),
+        ({"gaps": "fill"}, "gaps", "unknown key"),
     ],
 )
 def test_an_error_names_the_key_and_what_it_should_be(

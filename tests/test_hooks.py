@@ -1,8 +1,9 @@
-"""A stage that is run by itself refuses other models than those that were planned."""
+"""What the hooks refuse or warn of before a run."""
 
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -15,6 +16,7 @@ from clepsydra.environment import EVENTS_VARIABLE, RUN_ID_VARIABLE
 from clepsydra.errors import ConfigError
 from clepsydra.hooks import LineHooks
 from clepsydra.models.planning import only
+from environments import read_configuration
 
 PLAIN = {"engine": "naive2"}
 TUNED = {
@@ -66,3 +68,27 @@ def test_the_models_that_were_planned_are_accepted(monkeypatch: pytest.MonkeyPat
 def test_other_models_are_refused(models: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="'models' has changed since it was planned which"):
         begin(models)
+
+
+@pytest.mark.parametrize(
+    ("models", "freq", "says"),
+    [
+        ("hourly", "D", "models: 'hourly' is not made for data of freq D: 'daily' is"),
+        ({"like": "monthly", "theta": None}, "30min", "'hourly' is"),
+        ("quarterly", "YE-JUN", "'yearly' is"),
+        ("hourly", "15min", None),
+        ("monthly", "W-SUN", None),
+        (MODELS, "h", None),
+        ("yearly", "SMS", None),
+    ],
+)
+def test_a_list_of_models_for_other_data_is_told(
+    models: Any, freq: str, says: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    values = {**read_configuration("base"), "models": models}
+    values["task"] = {"freq": freq, "season_lengths": [1], "horizon": 1}
+    context = SimpleNamespace(config_loader={"parameters": values})
+    with caplog.at_level("WARNING"):
+        LineHooks().after_context_created(context)
+    assert len(caplog.messages) == (says is not None)
+    assert all(str(says) in message for message in caplog.messages)

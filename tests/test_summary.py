@@ -45,6 +45,8 @@ SUMMARY: dict[str, Any] = {
     "backtest_fallbacks": {"theta": 1_111, "sarimax": 22},
     "forecast_fallbacks": {"sarimax": 6},
     "failed_models": {"var": "ValueError: 'group_by' is 'region'"},
+    "windows": {"calibrate": [7, 7], "select": [14, 14], "report": [14, 14]},
+    "tuned": {},
     "seconds_per_series": {"sarimax": 2.345, "theta": 0.0123, "naive": 0.0001},
     "canary": {"clean": ["sarimax", "theta", "naive"], "not tested": ["var"]},
     "retraining": {"retrain": False, "reasons": [], "forecasts_due": 0, "realised_mase": None},
@@ -94,11 +96,36 @@ def test_every_figure_is_printed() -> None:
 
 
 def test_models_that_did_not_fit_in_the_budget_are_named_with_the_reason() -> None:
-    left = {"sarimax": "left out: 740 s expected, 310 s left", "median": "left out: 1 of 2 models"}
-    text = printed(left_out=left)
-    assert "\n budget        sarimax left out: 740 s expected, 310 s left\n" in text
-    assert "\n               median left out: 1 of 2 models\n" in text
+    left = {"sarimax": "left out: 740 s expected, 310 s left", "median": "left out: 1 of 2"}
+    text = printed(budget={"models": 4, "run": 2, "seconds": 290.4, "took": 2.25}, left_out=left)
+    assert "\n budget        2 of 4 models run: 290 s expected, 2.2 s to find out\n" in text
+    assert "\n               sarimax left out: 740 s expected, 310 s left\n" in text
+    assert "\n               median left out: 1 of 2\n" in text
     assert "budget" not in printed()
+
+
+def test_windows_that_there_is_no_room_for_are_told() -> None:
+    text = printed(windows={"calibrate": [0, 7], "select": [7, 14], "report": [14, 14]})
+    assert "NO ROOM in the history for all windows: calibrate 0 of 7, select 7 of 14\n" in text
+    assert "NO ROOM" not in printed()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "line"),
+    [
+        ({}, 'trees: {"a": 2} of 9 trials: MASE 0.800, its own 0.900'),
+        ({"own_score": None}, 'trees: {"a": 2} of 9 trials: MASE 0.800, its own which failed'),
+        ({"failed": 3}, 'trees: {"a": 2} of 9 trials, 3 of them failed: MASE 0.800, its own 0.900'),
+        ({"is_own": True}, "trees: stays as it is: none of 9 trials was better"),
+        ({"score": None, "reason": "no"}, "trees: NOT TUNED, 9 trials: no"),
+        ({"tried": 0, "reason": "too short"}, "trees: NOT TUNED, too short"),
+    ],
+)
+def test_what_became_of_tuning_is_told(outcome: dict[str, Any], line: str) -> None:
+    its = {"tried": 9, "failed": 0, "options": '{"a": 2}', "is_own": False, "score": 0.8}
+    its |= {"own_score": 0.9, "reason": "", **outcome}
+    assert f"\n tuned         {line}\n" in printed(tuned={"trees": its})
+    assert "tuned" not in printed()
 
 
 def test_champions_worse_than_the_reference_are_shouted() -> None:

@@ -20,9 +20,10 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DatasetError
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
+from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
-from clepsydra.config import ModelsConfig, parse_as_of
+from clepsydra.config import ModelsConfig, TaskConfig, meant_for_other_data, parse_as_of
 from clepsydra.environment import EVENTS_VARIABLE, PARENT_RUN_VARIABLE, RUN_ID_VARIABLE
 from clepsydra.errors import ConfigError
 from clepsydra.models.planning import only
@@ -46,7 +47,9 @@ class LineHooks:
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
-        follow(context.config_loader["parameters"])
+        parameters = context.config_loader["parameters"]
+        follow(parameters)
+        _compare_list(parameters)
 
     @hook_impl
     def after_catalog_created(self, conf_catalog: dict[str, Any]) -> None:
@@ -157,6 +160,16 @@ def _check_clock(pipeline: Pipeline, catalog: Any) -> None:
             f"this run is as of {as_of}, but the data at hand are those of {known}: run the first "
             f"stages again ('collect' and 'clean'), or add --params as_of={known}"
         )
+
+
+def _compare_list(parameters: dict[str, Any]) -> None:
+    """Say if the list of models is one for data of another frequency."""
+    try:
+        task = TaskConfig.model_validate(parameters.get("task"))
+    except ValidationError:
+        return  # which Kedro tells before the first node
+    if odd := meant_for_other_data(parameters["models"], task.freq):
+        _LOGGER.warning(odd)
 
 
 def _check_plan(pipeline: Pipeline, catalog: Any) -> None:

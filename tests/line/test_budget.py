@@ -43,7 +43,7 @@ def test_what_takes_too_long_is_left_out_and_said(
         budget={"minutes": 0.5},
     )
     done = line.run()
-    assert "\n budget        b_slow left out: more than " in done.stdout
+    assert "\n               b_slow left out: more than " in done.stdout
     assert line.read("08_reporting/plan.parquet")["runs"].tolist() == [True, False, True, True]
     assert set(line.forecasts()["unique_id"]) == {"north", "south", "west"}
     scored = set(line.read("08_reporting/leaderboard.parquet")["model"])

@@ -95,7 +95,7 @@ def test_what_is_published_adds_up_on_every_level(shops: Callable[..., Line]) ->
     series = line.read("03_primary/series.parquet").set_index("unique_id")
     assert series.loc["one-tea", "level"] == "shop, item"
     # Nothing is left of the sums when they are no longer declared.
-    shops([]).run()
+    shops([]).run("--pipelines=collect,clean")
     panel = line.read("03_primary/panel.parquet")
     assert set(panel["unique_id"]) == set(levels["bottom_id"])
     assert "level" not in line.read("03_primary/series.parquet")

@@ -230,6 +230,28 @@ def test_an_attribute_that_no_series_has_is_found_before_anything_is_learnt(
         check_models(real["sources"], real["task"], models, real["config"])
 
 
+@pytest.mark.parametrize(
+    ("key", "values", "refused"),
+    [
+        ("params.num_leafs", {"low": 15, "high": 31}, "num_leafs"),
+        ("lag", {"choices": [[336], [168]]}, "lag"),
+        ("lags", {"choices": [["yesterday"], ["today"]]}, "model 'trees'"),
+        ("params.num_leaves", {"low": 15, "high": 31}, None),
+        ("lags", {"choices": [["yesterday"], [336]]}, None),
+    ],
+)
+def test_an_option_to_tune_that_an_engine_does_not_know_is_found_before_anything_is_learnt(
+    real: dict[str, Any], key: str, values: dict[str, Any], refused: str | None
+) -> None:
+    options = {"estimator": "lightgbm.LGBMRegressor", "lags": [168]}
+    spec = {"engine": "mlforecast", "options": options, "tune": {"space": {key: values}}}
+    naive = project_models().root["seasonal_naive"].model_dump()
+    models = ModelsConfig.model_validate({"naive": naive, "trees": spec})
+    says = f"model 'trees': 'tune.space' has '{key}', and no value of it can be used: .*{refused}"
+    with pytest.raises(ConfigError, match=says) if refused else nullcontext():
+        check_models(real["sources"], real["task"], models, real["config"])
+
+
 def test_a_model_is_shown_no_column_that_it_does_not_declare() -> None:
     panel = small_panel().assign(promotion=1.0, rain=2.0)
     static = pd.DataFrame({"unique_id": ["a", "b", "c", "tiny"], "shop": "north"})

@@ -29,6 +29,7 @@ ENGINES: dict[str, dict[str, Any]] = {
     "ets": {"engine": "statsforecast", "options": {"model": "AutoETS", "season_length": 24}},
     "arima": {
         "engine": "statsforecast",
+        "max_history": 500,
         "options": {"model": "AutoARIMA", "season_length": 1, "known_columns": True},
     },
     "ces": {"engine": "statsforecast", "options": {"model": "AutoCES", "season_length": 24}},
@@ -43,6 +44,7 @@ ENGINES: dict[str, dict[str, Any]] = {
     "window_trees": {"engine": "window_regression", "max_history": 1000, "options": TREES},
     "seasons": {
         "engine": "season_regression",
+        "max_history": 2000,
         "options": {"products": [["hour", "dayofweek"]]},
     },
     "corrections": {

@@ -104,9 +104,9 @@ def test_a_combination_needs_two_of_its_models_unless_it_has_one() -> None:
     plan = choose(models, 10.0, 7, costing(reference=1.0, a=1.0, b=1.0, c=99.0))
     reasons = dict(zip(plan["model"], plan["reason"], strict=True))
     assert reasons["all"] == "combines 2 of 3 models"
-    assert reasons["two"] == "left out: 1 of 2 models"
+    assert reasons["two"] == "left out: 1 of 2 models, 2 needed"
     assert reasons["one"] == "combines 1 of 1 models"
-    assert reasons["no"] == "left out: 0 of 1 models"
+    assert reasons["no"] == "left out: 0 of 1 models, 1 needed"
     planned = only(models, set(plan.loc[plan["runs"], "model"]))
     assert list(planned.root) == ["reference", "a", "b", "all", "one"]
     assert planned.members("all") == ["a", "b"]

@@ -100,11 +100,12 @@ def test_of_a_longer_history_as_much_is_used_as_it_takes() -> None:
 def test_fewer_steps_are_the_first_of_all() -> None:
     history, future, truth = made()
     its = model()
-    found = its.predict(its.fit(history), history, future.iloc[:20], 20)["y_hat"]
+    state = its.fit(history)
+    found = its.predict(state, history, future.iloc[:20], 20)["y_hat"]
     assert len(found) == 20
     assert np.abs(found / truth[:20] - 1).mean() < 0.02
     with pytest.raises(ValueError, match="a horizon of 40: it learnt 39 steps"):
-        its.predict(its.fit(history), history, future, 40)
+        its.predict(state, history, future, 40)
 
 
 def test_a_forecast_from_another_hour_of_the_day_is_learnt_for_that_hour() -> None:

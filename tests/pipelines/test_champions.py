@@ -49,12 +49,14 @@ def choose(
     roles: tuple[str, ...] = ("select",),
     segments: Mapping[str, str] | None = None,
     steps: Mapping[str, int] | None = None,
+    lent: Mapping[tuple[str, str], int] | None = None,
     **options: Any,
 ) -> pd.DataFrame:
     """Champions from the absolute error of every series and model in each window.
 
     Series are of no segment and of a thousand steps, if it is not said otherwise; an error that is
-    missing is one of a window without an actual.
+    missing is one of a window without an actual. In the first `lent` windows of a series and a
+    model another one stood in for it.
     """
     names = ("select",) * windows + ("report",) * 2
     table = pd.DataFrame({"role": names, "cutoff": DAYS[: windows + 2]})
@@ -66,6 +68,9 @@ def choose(
     ]
     backtests = pd.DataFrame(rows, columns=["unique_id", "model", "cutoff", "ds", "y", "y_hat"])
     backtests[quantile_columns()] = np.nan
+    borrowed = pd.Series(backtests[["unique_id", "model"]].itertuples(index=False, name=None))
+    number = backtests.groupby(["unique_id", "model"]).cumcount()
+    backtests["is_fallback"] = number < borrowed.map(dict(lent or {})).fillna(0)
     unique_ids = pd.Series(ids or list(errors), name="unique_id")
     scales = pd.DataFrame({"unique_id": unique_ids, "scale": 1.0, "squared_scale": 1.0})
     return choose_champions(
@@ -100,13 +105,33 @@ def test_the_best_model_is_chosen_and_a_series_without_windows_gets_the_best_of_
     errors = {uid: {"ref": 1.0, "good": 0.5, "odd": 2.0} for uid in "ab"}
     found = choose(errors, MODELS, ids=["a", "b", "unseen"])
     assert found["model"].tolist() == ["good"] * 3
-    assert found["reason"][0] == "52% of ref's error on its own windows, 52% over all series"
+    assert (
+        found["reason"][0]
+        == "52% of ref's error on its own windows, 52% over all series, blended 52%"
+    )
     assert found["reason"][2] == "no window of its own: the best model over all series"
 
 
 def test_only_the_windows_that_select_count() -> None:
     errors = {"a": {"ref": [1.0] * 12, "good": [0.9] * 12, "odd": [2.0] * 10 + [0.0] * 2}}
     assert chosen(errors, MODELS) == {"a": "good"}
+
+
+def test_a_model_is_not_chosen_for_what_another_one_forecast_in_its_name() -> None:
+    errors = {uid: {"ref": 1.0, "good": 0.5, "odd": 0.8} for uid in "ab"}
+    assert chosen(errors, MODELS, lent={("a", "good"): 5}) == {"a": "good", "b": "good"}
+    assert chosen(errors, MODELS, lent={("a", "good"): 6}) == {"a": "odd", "b": "good"}
+    everywhere = choose(
+        errors, MODELS, ids=["a", "b", "unseen"], lent={("a", "good"): 9, ("b", "good"): 9}
+    )
+    assert everywhere["model"].tolist() == ["odd"] * 3
+
+
+def test_the_reference_is_the_measure_even_where_another_one_stood_in_for_it() -> None:
+    errors = {uid: {"ref": 1.0, "good": 1.5, "odd": 2.0} for uid in "ab"}
+    assert chosen(errors, MODELS, lent={("a", "ref"): 10, ("a", "good"): 10}) == dict.fromkeys(
+        "ab", "ref"
+    )
 
 
 def test_shrinkage_weighs_the_record_of_all_against_its_own() -> None:

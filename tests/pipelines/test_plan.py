@@ -143,7 +143,7 @@ def test_slow_models_are_left_out_and_their_combinations_run_without_them(stage:
     assert reasons["slow"].startswith("left out: ")
     assert reasons["slow_over_all"].startswith("left out: ")
     assert reasons["weighted"] == "combines 2 of 4 models"
-    assert reasons["median"] == "left out: 1 of 3 models"
+    assert reasons["median"] == "left out: 1 of 3 models, 2 needed"
     backtests, costs = stage.run(planned, "slow_over_all")
     assert set(backtests["model"]) == {"naive", "last", "weighted"}
     assert set(costs["model"]) == {"naive", "last"}

@@ -9,7 +9,10 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
+from clepsydra.config import ModelsConfig, WindowsConfig
 from clepsydra.models.parts import parts_frame
+from clepsydra.models.planning import Estimate, choose, everything
+from clepsydra.models.tuning import empty_trials
 from clepsydra.pipelines.report.figures import (
     draw_champions,
     draw_costs,
@@ -23,6 +26,7 @@ from clepsydra.pipelines.report.nodes import render_page, summarize
 from helpers import NEW_YORK, make_series, make_task
 
 CUTOFF = pd.Timestamp("2013-01-03 23:00")
+MODELS = ModelsConfig.model_validate({"m": {"engine": "naive2"}, "n": {"engine": "naive2"}})
 QUALITY = pd.DataFrame(
     [
         ("flights", "a", "rows in", 90),
@@ -98,7 +102,10 @@ def summary(**changes: Any) -> dict[str, Any]:
         "forecasts": forecasts(),
         "retraining": {"reasons": [], "forecasts_due": 0},
         "clock": {"as_of": "2013-01-04", "cutoff": CUTOFF.isoformat()},
-        "plan": pd.DataFrame({"model": ["m", "n"], "runs": True, "reason": "no budget"}),
+        "plan": everything(MODELS, 2),
+        "trials": empty_trials(),
+        "windows": pd.DataFrame({"role": ["select", "report"]}),
+        "windows_config": WindowsConfig(calibrate=2, select=1, report=1),
         **changes,
     }
     return summarize(**values)
@@ -126,10 +133,43 @@ def test_the_summary_counts_what_the_tables_hold() -> None:
     assert found["canary"] == {"clean": ["m"], "not tested": ["n"]}
 
 
-def test_what_the_budget_left_out_is_in_the_summary_and_else_nothing() -> None:
-    plan = pd.DataFrame({"model": ["m", "n"], "runs": [True, False], "reason": ["fits", "slow"]})
-    assert summary(plan=plan)["left_out"] == {"n": "slow"}
-    assert "left_out" not in summary()
+def test_what_a_budget_was_spent_on_is_in_the_summary_and_else_nothing() -> None:
+    plan = choose(MODELS, 60, 2, lambda name, _: Estimate(1.5, {"m": 10.0, "n": 90.0}[name], 1))
+    found = summary(plan=plan)
+    assert found["budget"] == {"models": 2, "run": 1, "seconds": 10.0, "took": 3.0}
+    assert found["left_out"] == {"n": "left out: 90 s expected, 47 s left"}
+    assert not {"budget", "left_out"} & summary().keys()
+
+
+def test_the_options_that_were_tuned_are_in_the_summary() -> None:
+    columns = ["model", "trial", "options", "score", "state", "reason", "chosen"]
+    rows = [
+        ("m", 0, '{"a": 1}', 0.9, "complete", "", False),
+        ("m", 1, '{"a": 2}', 0.8, "complete", "", True),
+        ("m", 2, '{"a": 3}', float("nan"), "failed", "no", False),
+        ("n", 0, "{}", float("nan"), "not run", "too short", True),
+    ]
+    trials = pd.concat([empty_trials(), pd.DataFrame(rows, columns=columns)], ignore_index=True)
+    found = summary(trials=trials)["tuned"]
+    assert found["m"] == {
+        "tried": 3,
+        "failed": 1,
+        "options": '{"a": 2}',
+        "is_own": False,
+        "score": 0.8,
+        "own_score": 0.9,
+        "reason": "no",
+    }
+    assert (found["n"]["tried"], found["n"]["score"], found["n"]["reason"]) == (
+        0,
+        None,
+        "too short",
+    )
+    assert summary()["tuned"] == {}
+
+
+def test_windows_that_the_history_has_no_room_for_are_in_the_summary() -> None:
+    assert summary()["windows"] == {"calibrate": [0, 2], "select": [1, 1], "report": [1, 1]}
 
 
 def test_nothing_to_report_is_zero() -> None:

@@ -18,6 +18,7 @@ from clepsydra.config.models import (
     ModelSpec,
     MonitorConfig,
 )
+from clepsydra.config.presets import meant_for_other_data
 from clepsydra.config.sources import Part, SourceConfig, SourcesConfig
 from clepsydra.config.task import CalendarConfig, TaskConfig, WindowsConfig
 from clepsydra.config.tuning import Dimension, TuneConfig
@@ -48,5 +49,6 @@ __all__ = [
     "TaskConfig",
     "TuneConfig",
     "WindowsConfig",
+    "meant_for_other_data",
     "parse_as_of",
 ]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import re
+from difflib import get_close_matches
 from typing import Any
 from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from clepsydra.errors import ConfigError
 
@@ -21,6 +23,26 @@ class Strict(BaseModel):
     """A mapping of the configuration: a key that it does not know is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_known_keys_only(cls, value: Any) -> Any:
+        unknown = (
+            [key for key in value if key not in cls.model_fields] if isinstance(value, dict) else []
+        )
+        if unknown:
+            found = [
+                InitErrorDetails(type=_unknown(key, list(cls.model_fields)), loc=(key,), input=key)
+                for key in unknown
+            ]
+            raise ValidationError.from_exception_data(cls.__name__, found)
+        return value
+
+
+def _unknown(key: Any, known: list[str]) -> PydanticCustomError:
+    near = get_close_matches(str(key), known, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(known)}"
+    return PydanticCustomError("unknown_key", "unknown key: {hint}", {"hint": hint})
 
 
 def check_timezone(value: str) -> str:
@@ -78,7 +100,4 @@ def tidy(message: str) -> str:
         for line in message.splitlines()
         if "errors.pydantic.dev" not in line
     )
-    return "\n".join(
-        line.replace("Extra inputs are not permitted", "unknown key; take it out or correct it")
-        for line in lines
-    )
+    return "\n".join(lines)

@@ -213,6 +213,13 @@ class BudgetConfig(Strict):
         "model runs, and none is timed",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_mapping(cls, value: Any) -> Any:
+        if isinstance(value, int | float):
+            raise ValueError(f"write minutes: budget: {{minutes: {value}}}")
+        return value
+
 
 class EvaluateConfig(Strict):
     """How champions are chosen and models told apart."""

@@ -7,11 +7,44 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
-__all__ = ["preset"]
+from clepsydra.timegrid import shorter_than_a_day
+
+__all__ = ["meant_for_other_data", "preset"]
 
 _PRESETS = Path(__file__).parent / "presets.yml"
+# To the names of pandas' offsets; what is shorter than a day is hourly.
+_LISTS = {
+    **dict.fromkeys(["D", "B", "C"], "daily"),
+    "W": "weekly",
+    **dict.fromkeys(["MS", "ME", "BMS", "BME"], "monthly"),
+    **dict.fromkeys(["QS", "QE", "BQS", "BQE"], "quarterly"),
+    **dict.fromkeys(["YS", "YE", "BYS", "BYE"], "yearly"),
+}
+
+
+def meant_for_other_data(models: Any, freq: str) -> str | None:
+    """What is odd about a list of models for data of this frequency; None if nothing is.
+
+    Args:
+        models: as the configuration has it.
+        freq: of the data.
+
+    Examples:
+        >>> meant_for_other_data({"like": "hourly"}, "D")
+        "models: 'hourly' is not made for data of freq D: 'daily' is"
+        >>> meant_for_other_data("monthly", "QS") is None  # they hold the same models
+        True
+    """
+    name = models.get("like") if isinstance(models, dict) else models
+    offset = pd.tseries.frequencies.to_offset(freq)
+    suited = "hourly" if shorter_than_a_day(freq) else _LISTS.get(offset.name.split("-")[0])
+    presets = yaml.safe_load(_PRESETS.read_text())
+    if name not in presets or suited is None or presets[name] == presets[suited]:
+        return None
+    return f"models: '{name}' is not made for data of freq {freq}: '{suited}' is"
 
 
 def preset(name: str, changes: Mapping[Any, Any], methods: Collection[str]) -> dict[str, Any]:

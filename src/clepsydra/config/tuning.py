@@ -79,6 +79,18 @@ class Dimension(Strict):
         low, high, step = (Decimal(str(value)) for value in (self.low, self.high, self.step or 1))
         return int((high - low) // step) + 1
 
+    @property
+    def ends(self) -> list[Any]:
+        """All choices, or the least and the greatest value of a range.
+
+        Examples:
+            >>> Dimension(low=1, high=10, step=4).ends
+            [1, 9]
+        """
+        if self.choices is not None:
+            return self.choices
+        return [self.low, self.high if self.step is None else self.value((self.size or 1) - 1)]
+
     def value(self, place: int) -> Any:
         """One of the values that can be counted, from 0 on.
 

@@ -36,17 +36,18 @@ def assemble(
 
     Returns:
         `unique_id`, `cutoff`, `ds`, `model`, `y` (missing where the panel's value was imputed:
-        there is nothing to compare with), `y_hat` and the quantile columns: the model's own, or
-        from the errors of windows that had ended by a window's cutoff, so that the first windows
-        have none.
+        there is nothing to compare with), `y_hat`, `is_fallback` and the quantile columns: the
+        model's own, or from the errors of windows that had ended by a window's cutoff, so that the
+        first windows have none.
     """
     actuals = panel.loc[~panel["is_imputed"], ["unique_id", "ds", "y"]]
     rows = combine(points, combinations, weights, task).merge(
         actuals, on=["unique_id", "ds"], how="left"
     )
     rows = rolling_quantiles(rows, windows, task)
-    columns = ["unique_id", "cutoff", "ds", "model", "y", "y_hat", *quantile_columns()]
-    return rows[columns].sort_values(columns[:4], ignore_index=True)
+    keys = ["unique_id", "cutoff", "ds", "model"]
+    columns = [*keys, "y", "y_hat", "is_fallback", *quantile_columns()]
+    return rows[columns].sort_values(keys, ignore_index=True)
 
 
 def combine(
@@ -58,6 +59,7 @@ def combine(
     """Add the rows of the models that combine others; they have no quantiles of their own.
 
     A member that failed, and has another model's forecasts, is passed over, if any did not fail.
+    If all did, so did the combination (`is_fallback`).
 
     Args:
         points: `unique_id`, `ds`, `model`, `y_hat`, `is_fallback`, and `cutoff` in backtests.
@@ -86,7 +88,8 @@ def combine(
             found = found.where(total["weight"] > 0, groups["y_hat"].mean())
         table = found.rename("y_hat").reset_index()
         y_hat = finalize(table["y_hat"], task)
-        frames.append(table.assign(model=name, y_hat=y_hat, is_fallback=False))
+        failed = rows.groupby(keys, sort=True)["is_fallback"].all().to_numpy()
+        frames.append(table.assign(model=name, y_hat=y_hat, is_fallback=failed))
     return pd.concat(frames, ignore_index=True)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from clepsydra.config import ModelsConfig
 
-__all__ = ["PLAN", "Estimate", "choose", "everything", "only"]
+__all__ = ["PLAN", "Estimate", "choose", "everything", "in_seconds", "only"]
 
 PLAN = {"model": object, "runs": bool, "seconds": float, "took": float, "series": int}
 PLAN |= {"measured_on": int, "reason": object}
@@ -91,23 +91,31 @@ def choose(
     for name, combination in combinations.items():
         members = set(combination.of)
         number = sum(rows[member][1] for member in members)
-        runs = number >= min(2, len(members))
+        least = min(2, len(members))
+        runs = number >= least
         reason = f"{'combines' if runs else 'left out:'} {number} of {len(members)} models"
+        reason += "" if runs else f", {least} needed"
         rows[name] = (name, runs, float("nan"), 0.0, series, 0, reason)
     return _table([rows[name] for name in models.root])
 
 
 def _reason(found: Estimate, budget: float, left: float, runs: bool) -> str:
     if found.seconds is None:
-        problem = found.problem or f"nothing is left of the {_said(budget)}"
+        problem = found.problem or f"nothing is left of the {in_seconds(budget)}"
         return f"the reference: {problem}" if runs else f"left out: {problem}"
     if found.seconds <= left:
-        return f"fits: {_said(found.seconds)} of the {_said(budget)}"
-    expected = f"{_said(found.seconds)} expected, {_said(left)} left"
+        return f"fits: {in_seconds(found.seconds)} of the {in_seconds(budget)}"
+    expected = f"{in_seconds(found.seconds)} expected, {in_seconds(left)} left"
     return f"the reference: {expected}" if runs else f"left out: {expected}"
 
 
-def _said(seconds: float) -> str:
+def in_seconds(seconds: float) -> str:
+    """A time to read.
+
+    Examples:
+        >>> in_seconds(1234.5), in_seconds(0.123)
+        ('1,234 s', '0.12 s')
+    """
     return f"{seconds:,.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
 
 

@@ -128,13 +128,11 @@ def _distribution(its: Dimension) -> BaseDistribution:
     if its.choices is not None:
         # Optuna takes texts and numbers only, so it chooses places.
         return CategoricalDistribution(range(len(its.choices)))
-    assert its.low is not None
-    assert its.high is not None
     # Optuna asks for an end that is one of the steps.
-    high = its.high if its.step is None else its.value((its.size or 1) - 1)
+    low, high = its.ends
     if its.is_whole:
-        return IntDistribution(int(its.low), int(high), its.log, int(its.step or 1))
-    return FloatDistribution(its.low, high, its.log, its.step)
+        return IntDistribution(int(low), int(high), its.log, int(its.step or 1))
+    return FloatDistribution(low, high, its.log, its.step)
 
 
 @contextlib.contextmanager

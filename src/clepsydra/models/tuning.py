@@ -31,7 +31,7 @@ from clepsydra.models.wall import to_wall_frame
 from clepsydra.origins import first_unknown, roll_back
 from clepsydra.timegrid import add_span
 
-__all__ = ["inner_windows", "tune"]
+__all__ = ["empty_trials", "inner_windows", "tune"]
 
 _TRIALS = {"model": object, "trial": int, "options": object, "score": float, "seconds": float}
 _TRIALS |= {"windows": int, "series": int, "state": object, "reason": object, "chosen": bool}
@@ -85,8 +85,9 @@ def tune(
     A trial is a backtest on inner windows, see `inner_windows`. Its score is the MASE: the mean
     absolute error of each series over that of the seasonal naive forecast in the history before
     the inner windows, averaged over the series. As in the line, a forecast that the model cannot
-    make is its fallback's. The first trial is of the options that the model has, and later ones
-    must be better to be chosen. Each model is tuned beside others as they are.
+    make is its fallback's; where most are, the trial has failed. The first trial is of the options
+    that the model has, and later ones must be better to be chosen. Each model is tuned beside
+    others as they are.
 
     Args:
         models: what the configuration names.
@@ -124,6 +125,11 @@ def tune(
         for name, spec in models.root.items()
     }
     return ModelsConfig(root=tuned), _table(tables)
+
+
+def empty_trials() -> pd.DataFrame:
+    """What `tune` returns of no model."""
+    return _table([])
 
 
 def inner_windows(
@@ -261,7 +267,8 @@ def _score(name: str, spec: ModelSpec, models: ModelsConfig, proof: _Proof) -> t
     able = candidates([name], others, proof.knowledge.task, proof.lead)
     result = backtest(able, proof.knowledge, proof.windows, proof.refit_every, final_fit=False)
     lost, made = _lost(result)
-    if lost == made:
+    # As of champions: what another model forecast in most places is no record of this one.
+    if 2 * lost > made:
         return math.nan, _said(result)
     forecasts = result.forecasts[["unique_id", "cutoff", "ds", "y_hat"]]
     rows = forecasts.merge(proof.actuals, on=["unique_id", "ds"])

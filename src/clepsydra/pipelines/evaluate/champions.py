@@ -57,7 +57,8 @@ def choose_champions(
     series decides alone: `(windows * own + shrinkage * all) / (windows + shrinkage)`, so that the
     more windows select, the more a series' own record counts. Windows in which the reference makes
     no error tell little of who is better, and are not counted: of a series that hardly ever changes
-    a few hours would decide.
+    a few hours would decide. A model that another one stood in for in most of its forecasts of a
+    series has no record there: what was right was not its own.
 
     A series with fewer than five scored windows is taken for one of its segment. The record that
     its own is blended with is the segment's, which is itself blended with that over all in the same
@@ -74,7 +75,7 @@ def choose_champions(
 
     Args:
         metrics: from `score_backtests`.
-        backtests: `unique_id`, `cutoff`, `model`, `y`, `y_hat`.
+        backtests: `unique_id`, `cutoff`, `model`, `y`, `y_hat`, `is_fallback`.
         windows: `role`, `cutoff`.
         segments: from `segment_series`.
         future: the steps after the panel; they say how far ahead models forecast.
@@ -90,6 +91,7 @@ def choose_champions(
     windows = windows[windows["role"].isin(roles)]
     scored = _scored_windows(backtests, windows)
     errors = _errors(metrics, scored).reindex(columns=list(models.root))
+    errors = errors.mask(_mostly_others(backtests, windows, errors, models.reference))
     # Both sides of a ratio get a little of the error of the reference, or where it has none of the
     # mean error over all: series without an error have a ratio, too.
     reference = errors[models.reference]
@@ -112,7 +114,9 @@ def choose_champions(
             reason = f"no model can forecast it yet ({name}: {its_obstacles[name]})"
         else:
             ratio = own[name].get(unique_id)
-            reason = _evidence(name, ratio, told_by[unique_id], records, models.reference)
+            reason = _evidence(
+                name, ratio, its_score[name], told_by[unique_id], records, models.reference
+            )
             reason += _passed_over(its_score, its_obstacles)
         if name != leader:
             reason += f"; {leader} is better by less than the windows' noise"
@@ -143,6 +147,22 @@ def _errors(metrics: pd.DataFrame, scored: pd.Series) -> pd.DataFrame:
     rows["total"] = rows["value"] * rows["weight"]
     total = rows.groupby(["unique_id", "model"])[["total", "weight"]].sum()
     return (total["total"] / total["weight"]).unstack("model")
+
+
+def _mostly_others(
+    backtests: pd.DataFrame, windows: pd.DataFrame, like: pd.DataFrame, reference: str
+) -> pd.DataFrame:
+    """Where more than half of a model's forecasts of a series are another one's.
+
+    Args:
+        backtests: `unique_id`, `cutoff`, `model`, `is_fallback`.
+        windows: `cutoff`.
+        like: a row a series, a column a model.
+        reference: which always counts, for others are measured by it.
+    """
+    rows = backtests[backtests["cutoff"].isin(windows["cutoff"])]
+    share = rows.groupby(["unique_id", "model"])["is_fallback"].mean().unstack("model")
+    return share.reindex_like(like).assign(**{reference: 0.0}) > 0.5
 
 
 def _records(
@@ -235,7 +255,12 @@ def _best(
 
 
 def _evidence(
-    name: str, own: float | None, told_by: str, records: dict[str, _Record], reference: str
+    name: str,
+    own: float | None,
+    blended: float,
+    told_by: str,
+    records: dict[str, _Record],
+    reference: str,
 ) -> str:
     """How well the model did: on the series itself, on its segment, over all."""
     if np.isnan(records[_ALL].mean[name]):
@@ -245,7 +270,10 @@ def _evidence(
     segment = f"{its.series} series of the segment '{told_by}'"
     if pd.notna(own):
         within = "" if told_by == _ALL else f", {its.mean[name]:.0%} in {segment}"
-        return f"{own:.0%} of {reference}'s error on its own windows{within}, {overall}"
+        return (
+            f"{own:.0%} of {reference}'s error on its own windows{within}, {overall}, "
+            f"blended {blended:.0%}"
+        )
     if told_by == _ALL:
         return "no window of its own: the best model over all series"
     figures = f"{its.mean[name]:.0%} of {reference}'s error, {overall}"

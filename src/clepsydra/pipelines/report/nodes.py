@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from clepsydra.config import WindowsConfig
 from clepsydra.pipelines.report.text import describe_run
 
 __all__ = ["render_page", "summarize"]
@@ -28,12 +29,18 @@ def summarize(
     retraining: dict[str, Any],
     clock: dict[str, str],
     plan: pd.DataFrame,
+    trials: pd.DataFrame,
+    windows: pd.DataFrame,
+    windows_config: WindowsConfig,
     reconciliation: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """The figures of one run.
 
     Args:
         plan: which models ran, and why the others did not.
+        trials: the options that were tuned.
+        windows: those that the history has room for.
+        windows_config: those that were asked for.
         reconciliation: of a hierarchy, if there is one; without it the object has no such key.
 
     Returns:
@@ -76,15 +83,53 @@ def summarize(
             str(verdict): models["model"].tolist() for verdict, models in canary.groupby("verdict")
         },
         "retraining": retraining,
-        **_left_out(plan),
+        "windows": _by_role(windows, windows_config),
+        "tuned": _tuned(trials),
+        **_planned(plan),
         **of_hierarchy,
     }
 
 
-def _left_out(plan: pd.DataFrame) -> dict[str, Any]:
-    """Models that a budget left out, and why; nothing where all of them run."""
+def _planned(plan: pd.DataFrame) -> dict[str, Any]:
+    """What a budget was spent on, and the models that it left out; nothing without one."""
+    if not plan["took"].any():
+        return {}
+    runs = plan[plan["runs"]]
     out = plan[~plan["runs"]]
-    return {"left_out": dict(zip(out["model"], out["reason"], strict=True))} if len(out) else {}
+    return {
+        "budget": {
+            "models": len(plan),
+            "run": len(runs),
+            "seconds": float(runs["seconds"].sum()),
+            "took": float(plan["took"].sum()),
+        },
+        "left_out": dict(zip(out["model"], out["reason"], strict=True)),
+    }
+
+
+def _tuned(trials: pd.DataFrame) -> dict[str, Any]:
+    """By model the options that were chosen, how many were tried, and what they gained."""
+    found = {}
+    for model, rows in trials.groupby("model", sort=False):
+        chosen, own = rows[rows["chosen"]].iloc[0], rows.iloc[0]
+        scored = rows["score"].notna()
+        found[str(model)] = {
+            "tried": int((rows["state"] != "not run").sum()),
+            "failed": int((rows["state"] == "failed").sum()),
+            "options": chosen["options"],
+            "is_own": bool(chosen["trial"] == own["trial"]),
+            "score": float(chosen["score"]) if scored[chosen.name] else None,
+            "own_score": float(own["score"]) if scored[own.name] else None,
+            "reason": str(rows["reason"].iloc[-1]),
+        }
+    return found
+
+
+def _by_role(windows: pd.DataFrame, asked: WindowsConfig) -> dict[str, list[int]]:
+    """How many windows there are of each role, and how many were asked for."""
+    there = windows["role"].value_counts()
+    roles = ("calibrate", "select", "report")
+    return {role: [int(there.get(role, 0)), int(getattr(asked, role))] for role in roles}
 
 
 def _reconciled(table: pd.DataFrame) -> dict[str, Any]:

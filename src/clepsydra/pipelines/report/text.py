@@ -6,6 +6,7 @@ from typing import Any
 
 from clepsydra.pipelines.report.levels import describe_levels
 from clepsydra.pipelines.report.lines import labelled
+from clepsydra.pipelines.report.planned import describe_plan
 
 __all__ = ["describe_run"]
 
@@ -33,6 +34,7 @@ def describe_run(found: dict[str, Any]) -> list[str]:
             f"on {_windows(verdict['report_windows'])} from {verdict['first_report_target']}, "
             f"after all that chose them was known",
         ),
+        *_missing_windows(found["windows"]),
     ]
     without = verdict["series_with_zero_scale"] + verdict["series_without_scale"]
     if without:
@@ -75,7 +77,7 @@ def describe_run(found: dict[str, Any]) -> list[str]:
     )
     for model, reason in found["failed_models"].items():
         lines.append(labelled("", f"{model} FORECAST NOTHING of its own: {reason}"))
-    lines += _left_out(found.get("left_out", {}))
+    lines += describe_plan(found)
     lines += [
         labelled("cost", "a fit and a forecast of one series, dearest first"),
         *(labelled("", line) for line in _costs(found["seconds_per_series"])),
@@ -123,6 +125,16 @@ def _windows(number: int) -> str:
     return f"{number} window{'s' if number != 1 else ''}"
 
 
+def _missing_windows(windows: dict[str, list[int]]) -> list[str]:
+    """That the history has room for fewer windows than were asked for."""
+    short = [
+        f"{role} {there} of {asked}" for role, (there, asked) in windows.items() if there < asked
+    ]
+    if not short:
+        return []
+    return [labelled("", f"NO ROOM in the history for all windows: {', '.join(short)}")]
+
+
 def _leaks(verdicts: dict[str, list[str]]) -> list[str]:
     """What the canary found; a leak stops the line before this is read."""
     clean = len(verdicts.get("clean", []))
@@ -133,12 +145,6 @@ def _leaks(verdicts: dict[str, list[str]]) -> list[str]:
         if models := verdicts.get(verdict):
             lines.append(labelled("", f"{verdict.upper()}: {', '.join(models)}"))
     return lines
-
-
-def _left_out(reasons: dict[str, str]) -> list[str]:
-    """The models that did not run for want of time, a line each."""
-    texts = [f"{model} {reason}" for model, reason in reasons.items()]
-    return [labelled("" if number else "budget", text) for number, text in enumerate(texts)]
 
 
 def _costs(seconds: dict[str, float], in_a_line: int = 4) -> list[str]:

@@ -13,7 +13,7 @@ from clepsydra.models.backtest import backtest
 from clepsydra.models.combining import assemble
 from clepsydra.models.forecasting import candidates, check_attributes
 from clepsydra.models.knowledge import Knowledge, attribute_names
-from clepsydra.models.registry import global_models, local_models
+from clepsydra.models.registry import build_models, global_models, local_models
 from clepsydra.models.wall import lead_steps
 from clepsydra.models.weights import member_errors, weigh
 from clepsydra.origins import first_known, move_target, panel_end, target_start
@@ -41,7 +41,8 @@ def check_models(
 
     Raises:
         ConfigError: see `models.forecasting.candidates`; an attribute that no series can have; a
-            sliding history that is too short for a model.
+            sliding history that is too short for a model; an option to be tuned of which the engine
+            takes no value.
     """
     first = panel_end(_ANY_DAY, task, task.timezone)
     last = move_target(target_start(first, task), task.horizon, task)
@@ -49,6 +50,8 @@ def check_models(
     names = [*local_models(models), *global_models(models)]
     able = candidates(names, models, task, lead)
     check_attributes(able, attribute_names(sources))
+    for name in names:
+        _check_space(name, models, task, lead)
     cutoff = add_span(first, -1, task.freq, task.timezone)
     since = first_known(cutoff, task, windows)
     if since is None:
@@ -61,6 +64,27 @@ def check_models(
             raise ConfigError(
                 f"model '{candidate.name}' needs {candidate.model.min_history} steps, and "
                 f"'windows.history' shows it {held}: lengthen it, or take the model out"
+            )
+
+
+def _check_space(name: str, models: ModelsConfig, task: TaskConfig, lead: int) -> None:
+    """Refuse to tune an option that the engine does not know.
+
+    An end of its range alone may be refused: that is a trial that fails.
+    """
+    spec = models.root[name]
+    for key, dimension in spec.tune.space.items() if spec.tune else []:
+        problems = []
+        for value in dimension.ends:
+            changed = spec.with_options({key: value})
+            try:
+                build_models([name], ModelsConfig({**models.root, name: changed}), task, lead)
+            except ConfigError as error:
+                problems.append(error)
+        if len(problems) == len(dimension.ends):
+            raise ConfigError(
+                f"model '{name}': 'tune.space' has '{key}', and no value of it can be used: "
+                f"{problems[0]}"
             )
 
 

@@ -10,7 +10,7 @@ from clepsydra.pipelines.train.nodes import (
     weigh_members,
 )
 from clepsydra.pipelines.train.plan import plan_models
-from clepsydra.pipelines.train.tuning import tune_models
+from clepsydra.pipelines.train.tuning import no_trials, tune_models
 from clepsydra.sharding import gather, per_shard, sharded
 
 _BACKTEST_INPUTS = [
@@ -148,5 +148,8 @@ def create_pipeline(n_shards: int, global_models: list[str], has_tuning: bool = 
         tags="models",
     )
     shards = per_shard(shard, n_shards, {"windows", "planned_models", *of_globals})
-    planned = [plan, tuning] if has_tuning else [plan]
-    return Pipeline([check, *planned, *across, *shards.nodes, weights, *combine, *tables, costs])
+    untuned = Node(no_trials, inputs=None, outputs="trials", name="no_trials")
+    chosen = tuning if has_tuning else untuned
+    return Pipeline(
+        [check, plan, chosen, *across, *shards.nodes, weights, *combine, *tables, costs]
+    )
