@@ -14,7 +14,8 @@ budget; what it says of the columns of French load was found on October 2022 to 
 
 `minutes` are those of the whole line, from raw files to published forecasts, and `peak_gb` is the
 memory of its largest process. Which models a budget leaves depends on the machine and what else it
-does. With `--deep NAME` a second run has a network beside the other models, and a row of its own.
+does. With `--deep NAME` a second run has a network beside the models that ran in the first, no
+budget, and a row of its own.
 
 Prints a table and writes `benchmarks/results/accuracy_DATASET.json`, with the champions of each run
 and the models that its budget left out.
@@ -26,6 +27,7 @@ import argparse
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +56,16 @@ def comparison(data: str) -> dict[str, Any]:
     return yaml.safe_load((PROJECT / "benchmarks/accuracy.yml").read_text())[data]
 
 
-def go(run: Run, folder: Path, network: str | None = None) -> tuple[Path, Usage]:
+def go(
+    run: Run, folder: Path, network: str | None = None, left_out: Sequence[str] = ()
+) -> tuple[Path, Usage]:
     """Run the line, from nothing.
 
     Args:
         run: which.
         folder: for its configuration and data; made here.
-        network: of neuralforecast, to join the models.
+        network: of neuralforecast, to join the models; then there is no budget.
+        left_out: models that it is to do without.
 
     Returns:
         The data folder, and what it took.
@@ -78,16 +83,18 @@ def go(run: Run, folder: Path, network: str | None = None) -> tuple[Path, Usage]
         before = yaml.safe_load(file.read_text()) if file.exists() else None
         values = {**(before or {}), **values}
         if network and name == "parameters.yml":
-            values["models"] = joined(values.get("models") or _models_of_base(), network)
+            values["models"] = joined(values.get("models") or _models_of_base(), network, left_out)
+            values["budget"] = {"minutes": None}
         file.write_text(yaml.safe_dump(values, sort_keys=False))
     command = [sys.executable, "-m", "kedro", "run", f"--conf-source={conf}"]
     command.append(f"--env={run.environment}")
     return data, measure(command, folder / "line.log", {"DO_NOT_TRACK": "1"})
 
 
-def joined(models: Any, network: str) -> dict[str, Any]:
-    """The models, with a network that all combinations take in."""
+def joined(models: Any, network: str, left_out: Sequence[str] = ()) -> dict[str, Any]:
+    """The models but for some of them, with a network that all combinations take in."""
     listed = models if isinstance(models, dict) else {"like": models}
+    listed = {**listed, **dict.fromkeys(left_out)}
     every = ModelsConfig.model_validate(listed)
     options = {"model": network, "max_seconds": _NETWORK_SECONDS}
     added: dict[str, Any] = {"network": {"engine": "neuralforecast", "options": options}}
@@ -101,15 +108,22 @@ def _models_of_base() -> dict[str, Any]:
 
 
 def outcome(
-    data: str, folder: Path, network: str | None = None
+    data: str, folder: Path, network: str | None = None, left_out: Sequence[Sequence[str]] = ()
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The measures of all runs of a data set, and a row for each run."""
+    """The measures of all runs of a data set, and a row for each run.
+
+    Args:
+        data: which.
+        folder: for what the runs make.
+        network: to join the models.
+        left_out: models that each run is to do without, beside a network.
+    """
     parts, references, rows, minutes, peak = [], [], [], 0.0, 0.0
     for number, run in enumerate(runs(data)):
         its = folder / f"{network or 'line'}_{number}"
         its.mkdir(parents=True)
         _say(f"{data}: {run.name} ...")
-        made, used = go(run, its, network)
+        made, used = go(run, its, network, left_out[number] if left_out else ())
         minutes, peak = minutes + used.seconds / 60, max(peak, used.peak_gb)
         if run.test is None or run.train is None:
             parts.append(backtested(made))
@@ -123,19 +137,21 @@ def outcome(
         found |= {name: rows[0][name] for name in ("champions", "left_out")}
     if references:
         found["mase_ratio"] = found["mase"] / measures(references)["mase"]
-    return found, rows if len(rows) > 1 else []
+    return found, rows
 
 
 def benchmark(data: str, network: str | None) -> None:
     """Run the line on a data set, print its table and write its results."""
     known = comparison(data)
-    name = "Clepsydra"
+    name, of_run = "Clepsydra", {"source": "this run"}
     with tempfile.TemporaryDirectory() as temporary:
-        found, rows = outcome(data, Path(temporary))
-        rows = [*known["references"], *rows, {"forecaster": name, "source": "this run", **found}]
+        found, parts = outcome(data, Path(temporary))
+        rows = [*known["references"], *_several(parts), {"forecaster": name, **of_run, **found}]
         if network:
-            deep, _ = outcome(data, Path(temporary), network)
-            rows.append({"forecaster": f"{name} with {network}", "source": "this run", **deep})
+            left_out = [part["left_out"] for part in parts]
+            deep, parts = outcome(data, Path(temporary), network, left_out)
+            name = f"{name} with {network}"
+            rows += [*_several(parts, f" with {network}"), {"forecaster": name, **of_run, **deep}]
     figures = ["coverage80_gap", "coverage95_gap", "steps_excluded", "minutes", "peak_gb"]
     columns = ["forecaster", "source", *known["shown"], *figures]
     table = [{column: row.get(column) for column in columns} for row in rows]
@@ -143,6 +159,12 @@ def benchmark(data: str, network: str | None) -> None:
     _say(format_table(table))
     _say(format_targets(targets))
     write_results(RESULTS / f"accuracy_{data}.json", PACKAGES, rows, targets)
+
+
+def _several(parts: list[dict[str, Any]], suffix: str = "") -> list[dict[str, Any]]:
+    """The rows of parts, if there is more than one."""
+    rows = [{**part, "forecaster": part["forecaster"] + suffix} for part in parts]
+    return rows if len(rows) > 1 else []
 
 
 def _say(text: str) -> None:

@@ -101,11 +101,14 @@ def test_backtests_are_those_of_champions_in_windows_that_report(tmp_path: Path)
 
 
 def test_a_network_joins_the_models_and_their_combinations() -> None:
-    models = ModelsConfig.model_validate(joined("hourly", "NHITS"))
+    models = ModelsConfig.model_validate(joined("hourly", "NHITS", ["trees"]))
     assert models.root["network"].options["model"] == "NHITS"
+    assert "trees" not in models.root
     assert models.combinations
     for name, combination in models.combinations.items():
-        before = ModelsConfig.model_validate("hourly").members(name)
+        before = [
+            one for one in ModelsConfig.model_validate("hourly").members(name) if one != "trees"
+        ]
         assert combination.of == [*before, "network"]
 
 
@@ -148,7 +151,10 @@ def test_a_run_is_configured_as_the_line_reads_it(
     assert read_configuration(run.environment, "globals", conf)["data_root"] == str(folder)
     read = read_configuration(run.environment, conf=conf)
     assert Structure.read(read).target == TARGETS.get(data, "series")
-    assert {**read, **run.parameters, "models": {}} == {**read, "models": {}}
+    expected = {**read, **run.parameters}
+    if network:
+        expected["budget"] = {"minutes": None}
+    assert {**expected, "models": {}} == {**read, "models": {}}
     models = ModelsConfig.model_validate(read["models"])
     assert ("network" in models.root) == (network is not None)
     for name in models.combinations:
