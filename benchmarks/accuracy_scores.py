@@ -14,8 +14,6 @@ from clepsydra.models.metrics import history_scales, owa, score_groups
 
 __all__ = ["backtested", "choices", "measures", "published"]
 
-# Of the hourly series of M4, as the competition published them (Makridakis et al., 2020).
-_M4_NAIVE2 = {"smape": 18.383, "mase": 2.395}
 _INTERVALS = {80: ("q0.1", "q0.9"), 95: ("q0.025", "q0.975")}
 
 
@@ -79,27 +77,32 @@ def choices(data: Path, steps: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def measures(parts: Sequence[pd.DataFrame]) -> dict[str, float]:
+def measures(
+    parts: Sequence[pd.DataFrame], naive2: dict[str, float] | None = None
+) -> dict[str, float]:
     """Means over the series of all parts; coverage over all their steps.
 
     Args:
         parts: from `published` or `backtested`.
+        naive2: `smape` and `mase` of that forecaster, if they are known.
 
     Returns:
-        `smape`, `mape`, `mase`, `msis95`, `owa` (over Naive2 on M4's hourly series),
-        `coverage80_gap` and `coverage95_gap` (distance from nominal), and how many steps had no
-        actual: `steps_excluded`.
+        `smape`, `mape`, `mase`, `msis95`, `owa` (over Naive2), `coverage80` and `coverage95` (share
+        of steps inside the interval), `coverage80_gap` and `coverage95_gap` (their distance from
+        nominal), and how many steps had no actual: `steps_excluded`.
     """
     scored = pd.concat([_by_series(part) for part in parts])
     found = {name: float(scored[name].mean()) for name in ("smape", "mape", "mase")}
-    both = pd.DataFrame({"naive2": _M4_NAIVE2, "line": found}).T
-    found["owa"] = float(owa(both, "naive2")["line"])
+    if naive2:
+        found["owa"] = float(
+            owa(pd.DataFrame({"naive2": naive2, "line": found}).T, "naive2")["line"]
+        )
     found["msis95"] = float(scored["msis"].mean())
     steps = pd.concat(parts, ignore_index=True)
     known = steps.dropna(subset="y")
     for level, (low, high) in _INTERVALS.items():
-        coverage = known["y"].between(known[low], known[high]).mean()
-        found[f"coverage{level}_gap"] = float(abs(coverage - level / 100))
+        coverage = float(known["y"].between(known[low], known[high]).mean())
+        found |= {f"coverage{level}": coverage, f"coverage{level}_gap": abs(coverage - level / 100)}
     found["steps_excluded"] = len(steps) - len(known)
     return found
 

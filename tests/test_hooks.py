@@ -80,6 +80,8 @@ def test_other_models_are_refused(models: dict[str, Any]) -> None:
         ("monthly", "W-SUN", None),
         (MODELS, "h", None),
         ("yearly", "SMS", None),
+        ("yearly", "4QS", None),
+        ({"like": {"engine": "naive2"}}, "h", None),
     ],
 )
 def test_a_list_of_models_for_other_data_is_told(

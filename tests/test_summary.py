@@ -101,6 +101,8 @@ def test_models_that_did_not_fit_in_the_budget_are_named_with_the_reason() -> No
     assert "\n budget        2 of 4 models run: 290 s expected, 2.2 s to find out\n" in text
     assert "\n               sarimax left out: 740 s expected, 310 s left\n" in text
     assert "\n               median left out: 1 of 2\n" in text
+    unknown = {"models": 1, "run": 1, "seconds": None, "took": 60.0}
+    assert "an unknown time expected" in printed(budget=unknown, left_out={})
     assert "budget" not in printed()
 
 
@@ -113,18 +115,23 @@ def test_windows_that_there_is_no_room_for_are_told() -> None:
 @pytest.mark.parametrize(
     ("outcome", "line"),
     [
-        ({}, 'trees: {"a": 2} of 9 trials: MASE 0.800, its own 0.900'),
-        ({"own_score": None}, 'trees: {"a": 2} of 9 trials: MASE 0.800, its own which failed'),
-        ({"failed": 3}, 'trees: {"a": 2} of 9 trials, 3 of them failed: MASE 0.800, its own 0.900'),
-        ({"is_own": True}, "trees: stays as it is: none of 9 trials was better"),
-        ({"score": None, "reason": "no"}, "trees: NOT TUNED, 9 trials: no"),
-        ({"tried": 0, "reason": "too short"}, "trees: NOT TUNED, too short"),
+        ({}, '{"a": 2} of 9 trials: MASE 0.800, its own 0.900'),
+        ({"own_score": None}, '{"a": 2} of 9 trials: MASE 0.800, its own failed'),
+        ({"stopped": "over"}, '{"a": 2} of 9 trials: MASE 0.800, its own 0.900; over'),
+        ({"is_own": True}, "stays as it is, the best of 9 trials"),
+        (
+            {"is_own": True, "tried": 1, "stopped": "over"},
+            "stays as it is, the best of 1 trial; over",
+        ),
+        ({"is_own": True, "failed": 3}, "stays as it is, the best of 9 trials; 3 failed: no"),
+        ({"score": None}, "NOT TUNED, 9 trials failed: no"),
+        ({"tried": 0, "score": None, "stopped": "too short"}, "NOT TUNED; too short"),
     ],
 )
 def test_what_became_of_tuning_is_told(outcome: dict[str, Any], line: str) -> None:
     its = {"tried": 9, "failed": 0, "options": '{"a": 2}', "is_own": False, "score": 0.8}
-    its |= {"own_score": 0.9, "reason": "", **outcome}
-    assert f"\n tuned         {line}\n" in printed(tuned={"trees": its})
+    its |= {"own_score": 0.9, "problem": "no", "stopped": "", **outcome}
+    assert f"\n tuned         trees: {line}\n" in printed(tuned={"trees": its})
     assert "tuned" not in printed()
 
 

@@ -252,6 +252,17 @@ def test_an_option_to_tune_that_an_engine_does_not_know_is_found_before_anything
         check_models(real["sources"], real["task"], models, real["config"])
 
 
+def test_options_that_go_with_some_choices_only_may_be_tuned(real: dict[str, Any]) -> None:
+    estimators = ["sklearn.linear_model.Ridge", "lightgbm.LGBMRegressor"]
+    space = {"estimator": {"choices": estimators}, "params.num_leaves": {"low": 15, "high": 63}}
+    spec = {"engine": "mlforecast", "options": {"estimator": estimators[0], "lags": [168]}}
+    naive = project_models().root["seasonal_naive"].model_dump()
+    models = ModelsConfig.model_validate(
+        {"naive": naive, "any": {**spec, "tune": {"space": space}}}
+    )
+    check_models(real["sources"], real["task"], models, real["config"])
+
+
 def test_a_model_is_shown_no_column_that_it_does_not_declare() -> None:
     panel = small_panel().assign(promotion=1.0, rain=2.0)
     static = pd.DataFrame({"unique_id": ["a", "b", "c", "tiny"], "shop": "north"})

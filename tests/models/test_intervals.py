@@ -131,6 +131,38 @@ def test_a_series_without_residuals_uses_those_of_its_model_and_a_model_without_
     assert new_model[QUANTILES].isna().all(axis=None)
 
 
+@pytest.mark.parametrize("factor", [1e3, 1e6])
+def test_how_large_other_series_are_changes_no_interval(factor: float) -> None:
+    random = np.random.default_rng(3)
+    parts = {
+        uid: residuals(size * random.uniform(0.5, 1.5, 96), size * random.normal(0, 0.1, 96), uid)
+        for uid, size in {"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0}.items()
+    }
+    larger = {**parts, "d": parts["d"].assign(**(factor * parts["d"][["y", "y_hat"]]))}
+    found = [
+        add_quantiles(points(np.array([1.2, 0.6])), calibrate(pd.concat(its.values())), make_task())
+        for its in (parts, larger)
+    ]
+    pd.testing.assert_frame_equal(found[0], found[1])
+
+
+def test_steps_are_counted_from_the_first_even_where_it_has_no_actual() -> None:
+    """Of 24 hours the errors of the second twelve are ten times as large."""
+    noise = np.tile(np.repeat([1.0, 10.0], 12), 60) * np.tile([-1.0, 1.0], 720)
+    table = residuals(np.full(1440, 50.0), noise)
+    is_first = table["ds"].dt.hour.between(0, 11)
+    holes = table.assign(y=table["y"].where(~is_first | (table["cutoff"] < "2013-01-20")))
+    widths = [
+        add_quantiles(points(np.full(24, 50.0)), calibrate(rows), make_task()).eval(
+            "`q0.9` - `q0.1`"
+        )
+        for rows in (table, holes)
+    ]
+    # Steps with few errors share them with their neighbours.
+    for width in widths:
+        np.testing.assert_allclose(width[:8] / width[15], 0.1, atol=0.02)
+
+
 def test_missing_actuals_are_no_residuals() -> None:
     table = residuals(np.zeros(50), np.linspace(-1, 1, 50))
     holes = residuals(np.full(9, 7.0), np.full(9, np.nan))

@@ -195,6 +195,34 @@ def test_rounding_does_not_make_a_sum_lean(
         assert (off <= 2 * np.sqrt(size / 12) + 1).all()
 
 
+@given(seed=st.integers(0, 999), rows=st.integers(2, 6), columns=st.integers(2, 8))
+def test_rounding_ends_where_sums_cross_and_they_do_not_lean(
+    seed: int, rows: int, columns: int
+) -> None:
+    random = np.random.default_rng(seed)
+    values = random.gamma(0.7, 1.0, (rows * columns, 2))
+    each = np.eye(rows * columns).reshape(-1, rows, columns)
+    matrix = np.vstack(
+        [np.ones((1, len(values))), each.sum(2).T, each.sum(1).T, np.eye(len(values))]
+    )
+    found = whole_numbers(values, matrix, 0.0)
+    assert (np.abs(found - values) < 1).all()
+    sums = matrix[matrix.sum(axis=1) > 1]
+    leaning = [
+        np.abs(sums @ (its - values)) > 2 * np.sqrt(sums.sum(axis=1) / 12)[:, None] + 1e-9
+        for its in (found, np.round(values))
+    ]
+    assert leaning[0].sum() <= leaning[1].sum()
+
+
+def test_an_item_that_two_sums_pull_at_is_rounded_once() -> None:
+    values = np.array([[0.54], [0.55], [0.40]])
+    matrix = np.array([[1, 1, 1], [1, 1, 0], [1, 0, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1]], float)
+    found = whole_numbers(values, matrix, 0.0)
+    assert set(found.ravel()) <= {0.0, 1.0}
+    assert abs(found.sum() - values.sum()) < 1
+
+
 def backtests(**changes: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Backtests of two models of `a` on four windows, of which each ends a day after its cutoff."""
     windows = pd.DataFrame({"cutoff": CUTOFFS})

@@ -272,6 +272,21 @@ class PanelToy(Toy):
         super().__init__(task, lead, raises, scope="panel")
 
 
+class Demanding(PanelToy):
+    """It asks for a day of history."""
+
+    min_history = 24
+
+
+class Picky(Toy):
+    """It fails with every series whose name begins so."""
+
+    def predict(self, state: Any, history: Any, future: pd.DataFrame, horizon: int) -> pd.DataFrame:
+        if any(uid.startswith(self._raises) for uid in history.ids):
+            raise ZeroDivisionError("bad luck")
+        return super().predict(state, history, future, horizon)
+
+
 @pytest.mark.parametrize(
     ("scope", "asked", "scored"),
     [("series", 2, 2), ("series", None, 3), ("panel", 1, 1), ("panel", None, 3)],
@@ -286,6 +301,28 @@ def test_trials_are_of_as_many_series_as_asked_for(
     _, trials = tune(models, knowledge_of(small_panel(), make_task()), windows, CONFIG, 24)
     assert trials["state"].tolist() == ["complete", "complete"]
     assert trials["series"].tolist() == [scored, scored]
+
+
+def test_series_that_are_not_scored_fail_no_trial() -> None:
+    short = [make_series(f"s{n}", "2013-01-10", [1.0, 2.0, 3.0]) for n in range(20)]
+    panel = pd.concat([small_panel(), *short], ignore_index=True)
+    models = models_of({"engine": "test_tuning.Demanding"}, {"raises": {"choices": ["x"]}})
+    _, trials = tune(models, knowledge_of(panel, make_task()), daily_windows(2), CONFIG, 24)
+    assert trials["state"].tolist() == ["complete", "complete"]
+    assert trials["reason"].tolist() == ["", ""]
+    assert trials["series"].tolist() == [3, 3]
+
+
+@pytest.mark.parametrize(("lost", "state"), [(2, "complete"), (3, "failed")])
+def test_a_trial_of_which_most_is_another_model_s_has_failed(lost: int, state: str) -> None:
+    ids = [f"bad {number}" for number in range(lost)] + ["good"] * (4 - lost)
+    parts = [passengers().assign(unique_id=f"{uid} {n}") for n, uid in enumerate(ids)]
+    spec = {"engine": "test_tuning.Picky", "options": {"raises": "nobody"}}
+    _, trials = tuned(spec, {"raises": {"choices": ["bad"]}}, pd.concat(parts, ignore_index=True))
+    assert trials["state"].tolist() == ["complete", state]
+    assert trials["reason"][1].startswith(
+        f"{2 * lost} of 8 forecasts are another model's, e.g. bad"
+    )
 
 
 # Nothing later is looked at

@@ -80,6 +80,29 @@ def test_weights_fall_with_the_error_and_stacking_sees_that_errors_cancel() -> N
     assert np.abs((of_stacked - truth) / size).mean() < 0.3, "no member alone is nearer than 1"
 
 
+@pytest.mark.parametrize("horizon", [1, 4, 24])
+def test_stacking_finds_the_least_squared_error_at_any_horizon(horizon: int) -> None:
+    """Of independent errors as the inverse of their variances."""
+    random = np.random.default_rng(0)
+    whole = pd.concat([make_series(f"s{n}", "2013-01-01", [0.0, 1.0] * 84) for n in range(2000)])
+    whole = whole.assign(y=whole["y"].where(whole["ds"] < STARTS[0], 0.0))
+    ahead = whole[whole["ds"].between(STARTS[0], STARTS[0] + pd.Timedelta(horizon - 1, "h"))]
+    rows = pd.concat(
+        ahead[["unique_id", "ds"]].assign(
+            cutoff=WINDOWS["cutoff"][0],
+            model=model,
+            y_hat=random.normal(0, size, len(ahead)),
+            is_fallback=False,
+        )
+        for model, size in {"good": 1.0, "bad": 2.0}.items()
+    )
+    task = make_task(season_lengths=[1], horizon=horizon)
+    combined = {"all": Combination(method="stacked", of=["good", "bad"])}
+    errors = member_errors(rows, whole, WINDOWS.iloc[:1], combined, task)
+    found = weigh(errors, WINDOWS.iloc[:1], combined, task).set_index(["cutoff", "model"])["weight"]
+    np.testing.assert_allclose(found[NOW]["good"], 0.8, atol=0.03)
+
+
 @pytest.mark.parametrize("method", ["weighted", "stacked"])
 def test_weights_of_a_cutoff_come_from_windows_that_had_ended(method: str) -> None:
     rows = points(panel())

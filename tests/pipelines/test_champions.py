@@ -55,8 +55,8 @@ def choose(
     """Champions from the absolute error of every series and model in each window.
 
     Series are of no segment and of a thousand steps, if it is not said otherwise; an error that is
-    missing is one of a window without an actual. In the first `lent` windows of a series and a
-    model another one stood in for it.
+    missing is one of a window without an actual. In the last `lent` windows that select,
+    and all after them, another one stood in for a model of a series; in the first ones if negative.
     """
     names = ("select",) * windows + ("report",) * 2
     table = pd.DataFrame({"role": names, "cutoff": DAYS[: windows + 2]})
@@ -70,7 +70,8 @@ def choose(
     backtests[quantile_columns()] = np.nan
     borrowed = pd.Series(backtests[["unique_id", "model"]].itertuples(index=False, name=None))
     number = backtests.groupby(["unique_id", "model"]).cumcount()
-    backtests["is_fallback"] = number < borrowed.map(dict(lent or {})).fillna(0)
+    count = borrowed.map(dict(lent or {})).fillna(0)
+    backtests["is_fallback"] = (number < -count) | ((count > 0) & (number >= windows - count))
     unique_ids = pd.Series(ids or list(errors), name="unique_id")
     scales = pd.DataFrame({"unique_id": unique_ids, "scale": 1.0, "squared_scale": 1.0})
     return choose_champions(
@@ -117,21 +118,47 @@ def test_only_the_windows_that_select_count() -> None:
     assert chosen(errors, MODELS) == {"a": "good"}
 
 
-def test_a_model_is_not_chosen_for_what_another_one_forecast_in_its_name() -> None:
+def test_a_model_that_another_one_stands_in_for_is_no_champion() -> None:
     errors = {uid: {"ref": 1.0, "good": 0.5, "odd": 0.8} for uid in "ab"}
     assert chosen(errors, MODELS, lent={("a", "good"): 5}) == {"a": "good", "b": "good"}
     assert chosen(errors, MODELS, lent={("a", "good"): 6}) == {"a": "odd", "b": "good"}
-    everywhere = choose(
-        errors, MODELS, ids=["a", "b", "unseen"], lent={("a", "good"): 9, ("b", "good"): 9}
+    found = choose(
+        errors, MODELS, ids=["a", "b", "unseen"], lent={(uid, "good"): 9 for uid in "ab"}
     )
-    assert everywhere["model"].tolist() == ["odd"] * 3
+    assert found["model"].tolist() == ["odd"] * 3
 
 
-def test_the_reference_is_the_measure_even_where_another_one_stood_in_for_it() -> None:
+def test_a_model_that_failed_in_older_windows_only_may_be_champion() -> None:
+    """As one does that needs more steps than the series had then."""
+    errors = {uid: {"ref": 1.0, "good": 0.5, "odd": 0.8} for uid in "ab"}
+    assert chosen(errors, MODELS, lent={("a", "good"): -9}) == {"a": "good", "b": "good"}
+
+
+def test_windows_without_an_actual_tell_nothing_of_who_failed() -> None:
+    none, hit = [np.nan] * 4, [0.5] * 6
+    errors = {
+        uid: {"ref": [1.0] * 6 + none, "good": hit + none, "odd": [0.8] * 6 + none} for uid in "ab"
+    }
+    errors = {
+        uid: {name: [*sizes, 1, 1] for name, sizes in its.items()} for uid, its in errors.items()
+    }
+    assert chosen(errors, MODELS, lent={("a", "good"): -6}) == {"a": "odd", "b": "good"}
+
+
+def test_models_are_compared_on_the_same_series() -> None:
+    """One that fails where all are bad does not seem better for it."""
+    easy = {f"easy{n}": {"ref": 1.0, "good": 0.8, "odd": 0.75} for n in range(4)}
+    hard = {f"hard{n}": {"ref": 1.0, "good": 1.0, "odd": 1.0} for n in range(6)}
+    lent = {(uid, "good"): 10 for uid in hard}
+    found = choose(easy | hard, MODELS, ids=[*easy, *hard, "unseen"], lent=lent)
+    found = found.set_index("unique_id")["model"]
+    assert set(found[[*easy, "unseen"]]) == {"odd"}
+
+
+def test_the_reference_may_be_champion_where_another_one_stands_in_for_it() -> None:
     errors = {uid: {"ref": 1.0, "good": 1.5, "odd": 2.0} for uid in "ab"}
-    assert chosen(errors, MODELS, lent={("a", "ref"): 10, ("a", "good"): 10}) == dict.fromkeys(
-        "ab", "ref"
-    )
+    lent = {("a", "ref"): 10, ("a", "good"): 10}
+    assert chosen(errors, MODELS, lent=lent) == {"a": "ref", "b": "ref"}
 
 
 def test_shrinkage_weighs_the_record_of_all_against_its_own() -> None:

@@ -139,6 +139,8 @@ def test_what_a_budget_was_spent_on_is_in_the_summary_and_else_nothing() -> None
     assert found["budget"] == {"models": 2, "run": 1, "seconds": 10.0, "took": 3.0}
     assert found["left_out"] == {"n": "left out: 90 s expected, 47 s left"}
     assert not {"budget", "left_out"} & summary().keys()
+    unknown = choose(MODELS, 60, 2, lambda *_: Estimate(1.5, problem="it hangs"))
+    assert summary(plan=unknown)["budget"]["seconds"] is None
 
 
 def test_the_options_that_were_tuned_are_in_the_summary() -> None:
@@ -147,20 +149,23 @@ def test_the_options_that_were_tuned_are_in_the_summary() -> None:
         ("m", 0, '{"a": 1}', 0.9, "complete", "", False),
         ("m", 1, '{"a": 2}', 0.8, "complete", "", True),
         ("m", 2, '{"a": 3}', float("nan"), "failed", "no", False),
+        ("m", 3, '{"a": 3}', float("nan"), "failed", "the options of trial 2", False),
+        ("m", 4, "{}", float("nan"), "not run", "time was over", False),
         ("n", 0, "{}", float("nan"), "not run", "too short", True),
     ]
     trials = pd.concat([empty_trials(), pd.DataFrame(rows, columns=columns)], ignore_index=True)
     found = summary(trials=trials)["tuned"]
     assert found["m"] == {
-        "tried": 3,
-        "failed": 1,
+        "tried": 4,
+        "failed": 2,
         "options": '{"a": 2}',
         "is_own": False,
         "score": 0.8,
         "own_score": 0.9,
-        "reason": "no",
+        "problem": "no",
+        "stopped": "time was over",
     }
-    assert (found["n"]["tried"], found["n"]["score"], found["n"]["reason"]) == (
+    assert (found["n"]["tried"], found["n"]["score"], found["n"]["stopped"]) == (
         0,
         None,
         "too short",

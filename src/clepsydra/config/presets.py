@@ -40,9 +40,12 @@ def meant_for_other_data(models: Any, freq: str) -> str | None:
     """
     name = models.get("like") if isinstance(models, dict) else models
     offset = pd.tseries.frequencies.to_offset(freq)
-    suited = "hourly" if shorter_than_a_day(freq) else _LISTS.get(offset.name.split("-")[0])
+    of_steps = _LISTS.get(offset.name.split("-")[0]) if offset.n == 1 else None
+    suited = "hourly" if shorter_than_a_day(freq) else of_steps
     presets = yaml.safe_load(_PRESETS.read_text())
-    if name not in presets or suited is None or presets[name] == presets[suited]:
+    if not isinstance(name, str) or name not in presets or suited is None:
+        return None
+    if presets[name] == presets[suited]:
         return None
     return f"models: '{name}' is not made for data of freq {freq}: '{suited}' is"
 

@@ -29,6 +29,8 @@ _FEWEST_IN_A_BIN = 20
 _FEWEST_OF_A_STEP = 200
 _FEWEST_WINDOWS = 6
 _LOWEST_LEVEL = 0.02
+# Of what is usual: what is smaller is taken for zero.
+_ZERO = 1e-9
 # Windows that the unit of a series of that level is worth.
 _PRIOR_WINDOWS = 1.0
 
@@ -46,13 +48,16 @@ def calibrate(residuals: pd.DataFrame) -> pd.DataFrame:
         `unique_id`, `model`, `step`, `lower`, `unit` and the quantile columns, in three kinds of
         rows. Of each series and model: from forecasts of `lower` up, errors are seen in units of
         `unit`. Of each model, with an empty `unique_id` and `step` 0: `unit` is that of a series
-        without errors of its own over its level (the mean size of its forecasts, at least `lower`).
+        without errors of its own over its level (the mean size of its forecasts, `lower` if they
+        are zeros).
         And, with an empty `unique_id`: the quantiles of errors so seen from `step` ahead on.
     """
-    known = residuals.dropna(subset=["y", "y_hat"])
     frames = [pd.DataFrame(columns=[*_COLUMNS, *quantile_columns()])]
-    if len(known):
-        known = known.assign(step=_steps(known), error=known["y"] - known["y_hat"])
+    if len(residuals):
+        # Before those without an actual are left out: steps are counted from the first forecast.
+        residuals = residuals.assign(step=_steps(residuals))
+    known = residuals.dropna(subset=["y", "y_hat"])
+    known = known.assign(error=known["y"] - known["y_hat"])
     for model, group in known.groupby("model", sort=True):
         frames += _calibrate_one(str(model), group)
     filled = [frame for frame in frames if len(frame)] or frames
@@ -68,9 +73,11 @@ def _calibrate_one(model: str, rows: pd.DataFrame) -> list[pd.DataFrame]:
     total, number = np.bincount(of_row, size), np.bincount(of_row)
     sums, numbers = np.bincount(of_pair, total), np.bincount(of_pair, number)
     windows = np.bincount(of_pair)
-    largest = np.maximum(np.abs(y_hat), rows["y"].abs()).mean()
-    floor = _LOWEST_LEVEL * float(largest) or 1.0
-    level = np.maximum(np.bincount(series, np.abs(y_hat)) / numbers, floor)
+    own = np.bincount(series, np.maximum(np.abs(y_hat), rows["y"].abs())) / numbers
+    typical = float(np.median(own[own > 0])) if own.any() else 1.0
+    # A series of zeros is as large as is usual; any other is measured by itself.
+    own = np.where(own > _ZERO * typical, own, typical)
+    level = np.maximum(np.bincount(series, np.abs(y_hat)) / numbers, _LOWEST_LEVEL * own)
     usual = (
         float(np.median(sums / numbers / level)) or float(np.mean(sums / numbers / level)) or 1.0
     )
@@ -95,15 +102,15 @@ def _calibrate_one(model: str, rows: pd.DataFrame) -> list[pd.DataFrame]:
                 ratio = 1.0
             factor[its] = ratio
             lowers.append((ids[place], lower, unit[place] * ratio))
-    own = pd.DataFrame(lowers, columns=["unique_id", "lower", "unit"]).assign(step=0)
+    units = pd.DataFrame(lowers, columns=["unique_id", "lower", "unit"]).assign(step=0)
     seen = rows["error"].to_numpy() / (without * factor)
-    pooled = [{"step": 0, "lower": floor, "unit": usual}]
+    pooled = [{"step": 0, "lower": _LOWEST_LEVEL * typical, "unit": usual}]
     steps = rows["step"].to_numpy()
     for first, last in _step_groups(steps):
         chosen = seen[(first <= steps) & (steps <= last)]
         quantiles = np.quantile(chosen, LEVELS)
         pooled.append({"step": first, **dict(zip(quantile_columns(), quantiles, strict=True))})
-    return [own.assign(model=model), pd.DataFrame(pooled).assign(model=model, unique_id="")]
+    return [units.assign(model=model), pd.DataFrame(pooled).assign(model=model, unique_id="")]
 
 
 def _positions(series: np.ndarray, number: int) -> list[np.ndarray]:
@@ -174,7 +181,9 @@ def add_quantiles(
                 lower, units = own[unique_id].to_numpy(dtype=float).T
                 unit[places] = units[np.maximum(np.searchsorted(lower, its, "right") - 1, 0)]
             else:
-                unit[places] = start["unit"] * max(float(np.abs(its).mean()), start["lower"])
+                level = float(np.abs(its).mean())
+                is_zero = level <= _ZERO * start["lower"]
+                unit[places] = start["unit"] * (start["lower"] if is_zero else level)
         place = np.maximum(np.searchsorted(first, steps[rows], "right") - 1, 0)
         found[rows] = unit[:, None] * shape[place]
     values = np.sort(y_hat[:, None] + found, axis=1)

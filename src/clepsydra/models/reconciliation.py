@@ -227,16 +227,20 @@ def _straighten(
     tolerated: np.ndarray,
     minimum: float | None,
 ) -> None:
-    """Round some of `found` the other way, in place, the sum that is farthest off first."""
+    """Round some of `found` the other way, in place, the sum that is farthest off first.
+
+    Each at most once: sums that share an item and lean to both sides would have it back and forth.
+    """
     off = sums @ (found - values)
     is_open = np.ones(len(sums), dtype=bool)
+    is_rounded = np.ones(len(found), dtype=bool)
     while True:
         excess = np.where(is_open, np.abs(off) - tolerated, -np.inf)
         worst = int(excess.argmax())
         if excess[worst] <= 0:
             return
         direction = -np.sign(off[worst])
-        left = np.where(sums[worst] > 0, direction * (values - found), 0.0)
+        left = np.where(is_rounded & (sums[worst] > 0), direction * (values - found), 0.0)
         if minimum is not None:
             left[found + direction < minimum] = 0.0
         nearest = int(left.argmax())
@@ -244,6 +248,7 @@ def _straighten(
             is_open[worst] = False
             continue
         found[nearest] += direction
+        is_rounded[nearest] = False
         off += direction * sums[:, nearest]
 
 

@@ -266,31 +266,31 @@ def _score(name: str, spec: ModelSpec, models: ModelsConfig, proof: _Proof) -> t
     others = ModelsConfig(root={**models.root, name: spec})
     able = candidates([name], others, proof.knowledge.task, proof.lead)
     result = backtest(able, proof.knowledge, proof.windows, proof.refit_every, final_fit=False)
-    lost, made = _lost(result)
-    # As of champions: what another model forecast in most places is no record of this one.
-    if 2 * lost > made:
-        return math.nan, _said(result)
     forecasts = result.forecasts[["unique_id", "cutoff", "ds", "y_hat"]]
     rows = forecasts.merge(proof.actuals, on=["unique_id", "ds"])
+    failures, made = _lost(result, rows)
+    lost = len(failures)
+    # As of champions: what another model forecast in most places is no record of this one.
+    if not made or 2 * lost > made:
+        return math.nan, _said(failures, made)
     scores = score_groups(rows, proof.scales, by=["unique_id"])
     mase = scores.loc[scores["metric"] == "mase", "value"]
-    return float(mase.mean()), _said(result) if lost else ""
+    return float(mase.mean()), _said(failures, made) if lost else ""
 
 
-def _lost(result: BacktestResult) -> tuple[int, int]:
-    """Forecasts of a series from a cutoff that are another model's, of how many."""
+def _lost(result: BacktestResult, scored: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """What failed of the forecasts of a series from a cutoff that are scored, and how many are."""
     keys = ["unique_id", "cutoff"]
-    lost = len(result.failures[keys].drop_duplicates())
-    return lost, len(result.forecasts[keys].drop_duplicates())
+    made = scored[keys].drop_duplicates()
+    return result.failures.drop_duplicates(keys).merge(made, on=keys), len(made)
 
 
-def _said(result: BacktestResult) -> str:
-    lost, made = _lost(result)
-    if result.failures.empty:
+def _said(failures: pd.DataFrame, made: int) -> str:
+    if failures.empty:
         return "it forecast nothing"
-    example = result.failures.iloc[0]
+    example = failures.iloc[0]
     return (
-        f"{lost} of {made} forecasts are another model's, e.g. {example['unique_id']}: "
+        f"{len(failures)} of {made} forecasts are another model's, e.g. {example['unique_id']}: "
         f"{example['reason']}"
     )
 

@@ -52,8 +52,7 @@ def member_errors(
     Returns:
         `cutoff`, `model`, `other` (also a model), `series` (how many have errors of both),
         `absolute` (sum over these of the mean absolute scaled error of `model`) and `product` (sum
-        over them of the mean product of both models' errors, in units of the mean squared error of
-        the members' mean).
+        over them of the mean product of both models' scaled errors).
     """
     members = sorted({name for its in combinations.values() if its.learns for name in its.of})
     observed = panel.assign(y=panel["y"].where(~panel["is_imputed"]))[["unique_id", "ds", "y"]]
@@ -92,10 +91,7 @@ def _sums(error: np.ndarray, series: np.ndarray) -> tuple[np.ndarray, np.ndarray
     first = np.unique(series, return_index=True)[1]
     able = there[first].astype(float)
     size = np.stack([np.bincount(series, np.abs(one)) / number for one in error.T], axis=1)
-    mean = error.sum(axis=1) / np.maximum(there.sum(axis=1), 1)
-    of_mean = np.bincount(series, mean**2) / number
-    weight = 1 / (number * np.where(of_mean > 0, of_mean, 1.0))
-    product = (error * weight[series, None]).T @ error
+    product = (error / number[series, None]).T @ error
     return (able.T @ able).astype(int), size.T @ able, product
 
 
@@ -114,7 +110,7 @@ def weigh(
     - `weighted`: the mean absolute scaled error, to the power of minus `power`, of all (Pawlikowski
       and Chorowska, Weighted ensemble of statistical models, 2020, weigh by errors likewise).
     - `stacked`: weights of at least zero, one in all, that would have made the least squared error
-      (Breiman, Stacked regressions, 1996).
+      in units of each series' seasonal differences (Breiman, Stacked regressions, 1996).
 
     Args:
         errors: from `member_errors`.

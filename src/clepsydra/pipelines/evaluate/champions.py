@@ -57,8 +57,10 @@ def choose_champions(
     series decides alone: `(windows * own + shrinkage * all) / (windows + shrinkage)`, so that the
     more windows select, the more a series' own record counts. Windows in which the reference makes
     no error tell little of who is better, and are not counted: of a series that hardly ever changes
-    a few hours would decide. A model that another one stood in for in most of its forecasts of a
-    series has no record there: what was right was not its own.
+    a few hours would decide.
+
+    A model that failed counts with what was published in its name, another one's forecasts. But it
+    is no champion of a series where that is so of most windows, and of the newest one.
 
     A series with fewer than five scored windows is taken for one of its segment. The record that
     its own is blended with is the segment's, which is itself blended with that over all in the same
@@ -91,7 +93,6 @@ def choose_champions(
     windows = windows[windows["role"].isin(roles)]
     scored = _scored_windows(backtests, windows)
     errors = _errors(metrics, scored).reindex(columns=list(models.root))
-    errors = errors.mask(_mostly_others(backtests, windows, errors, models.reference))
     # Both sides of a ratio get a little of the error of the reference, or where it has none of the
     # mean error over all: series without an error have a ratio, too.
     reference = errors[models.reference]
@@ -104,6 +105,7 @@ def choose_champions(
     told_by = known["segment"].where(is_few & known["segment"].isin(list(records)), _ALL)
     telling = _telling_windows(backtests, windows, models.reference).reindex(known.index)
     score = _scores(own, telling.fillna(0), told_by, records, evaluate.shrinkage)
+    score = score.mask(_failing(backtests, windows, score, models.reference))
     obstacles = _obstacles(known, known.index[is_few & (known["steps"] > 0)], future, task, models)
     noise = _noise(backtests, windows, reference + least, models)
     rows = []
@@ -149,20 +151,27 @@ def _errors(metrics: pd.DataFrame, scored: pd.Series) -> pd.DataFrame:
     return (total["total"] / total["weight"]).unstack("model")
 
 
-def _mostly_others(
+def _failing(
     backtests: pd.DataFrame, windows: pd.DataFrame, like: pd.DataFrame, reference: str
 ) -> pd.DataFrame:
-    """Where more than half of a model's forecasts of a series are another one's.
+    """Of which series which models are no champions, for another one stands in for them.
 
     Args:
-        backtests: `unique_id`, `cutoff`, `model`, `is_fallback`.
+        backtests: `unique_id`, `cutoff`, `model`, `y`, `is_fallback`.
         windows: `cutoff`.
         like: a row a series, a column a model.
-        reference: which always counts, for others are measured by it.
+        reference: which always may be, for it is the last resort.
+
+    Returns:
+        Whether, of the windows with anything to compare with, another one's are more than half and
+        the newest; of a model of which that is so wherever it has windows, for all series.
     """
-    rows = backtests[backtests["cutoff"].isin(windows["cutoff"])]
-    share = rows.groupby(["unique_id", "model"])["is_fallback"].mean().unstack("model")
-    return share.reindex_like(like).assign(**{reference: 0.0}) > 0.5
+    chosen = backtests["cutoff"].isin(windows["cutoff"]) & backtests["y"].notna()
+    rows = backtests[chosen].sort_values("cutoff", kind="stable")
+    groups = rows.groupby(["unique_id", "model"])["is_fallback"]
+    found = ((groups.mean() > 0.5) & groups.last()).astype(float).unstack("model")
+    everywhere = (found.fillna(1.0) == 1.0).all().reindex(like.columns, fill_value=False)
+    return ((found.reindex_like(like) == 1.0) | everywhere).assign(**{reference: False})
 
 
 def _records(

@@ -94,13 +94,13 @@ def _planned(plan: pd.DataFrame) -> dict[str, Any]:
     """What a budget was spent on, and the models that it left out; nothing without one."""
     if not plan["took"].any():
         return {}
-    runs = plan[plan["runs"]]
-    out = plan[~plan["runs"]]
+    runs, out = plan[plan["runs"]], plan[~plan["runs"]]
+    expected = runs.loc[runs["took"] > 0, "seconds"].sum(skipna=False)
     return {
         "budget": {
             "models": len(plan),
             "run": len(runs),
-            "seconds": float(runs["seconds"].sum()),
+            "seconds": None if pd.isna(expected) else float(expected),
             "took": float(plan["took"].sum()),
         },
         "left_out": dict(zip(out["model"], out["reason"], strict=True)),
@@ -112,15 +112,16 @@ def _tuned(trials: pd.DataFrame) -> dict[str, Any]:
     found = {}
     for model, rows in trials.groupby("model", sort=False):
         chosen, own = rows[rows["chosen"]].iloc[0], rows.iloc[0]
-        scored = rows["score"].notna()
+        failed, missed = (rows[rows["state"] == state] for state in ("failed", "not run"))
         found[str(model)] = {
-            "tried": int((rows["state"] != "not run").sum()),
-            "failed": int((rows["state"] == "failed").sum()),
+            "tried": len(rows) - len(missed),
+            "failed": len(failed),
             "options": chosen["options"],
             "is_own": bool(chosen["trial"] == own["trial"]),
-            "score": float(chosen["score"]) if scored[chosen.name] else None,
-            "own_score": float(own["score"]) if scored[own.name] else None,
-            "reason": str(rows["reason"].iloc[-1]),
+            "score": None if pd.isna(chosen["score"]) else float(chosen["score"]),
+            "own_score": None if pd.isna(own["score"]) else float(own["score"]),
+            "problem": str(failed["reason"].iloc[0]) if len(failed) else "",
+            "stopped": str(missed["reason"].iloc[0]) if len(missed) else "",
         }
     return found
 

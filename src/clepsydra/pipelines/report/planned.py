@@ -18,10 +18,10 @@ def describe_plan(found: dict[str, Any]) -> list[str]:
     """
     lines = []
     if budget := found.get("budget"):
-        text = f"{budget['run']} of {budget['models']} models run"
-        text += (
-            f": {in_seconds(budget['seconds'])} expected, {in_seconds(budget['took'])} to find out"
-        )
+        seconds = budget["seconds"]
+        expected = "an unknown time" if seconds is None else in_seconds(seconds)
+        text = f"{budget['run']} of {budget['models']} models run: {expected} expected, "
+        text += f"{in_seconds(budget['took'])} to find out"
         lines.append(labelled("budget", text))
         lines += [labelled("", f"{name} {why}") for name, why in found["left_out"].items()]
     texts = [f"{name}: {_outcome(its)}" for name, its in found["tuned"].items()]
@@ -30,15 +30,19 @@ def describe_plan(found: dict[str, Any]) -> list[str]:
 
 
 def _outcome(its: dict[str, Any]) -> str:
-    """What trials of a model came to."""
+    """What the trials of a model came to; the first is of its own options."""
+    trials = f"{its['tried']} trial{'s' if its['tried'] != 1 else ''}"
     if not its["tried"]:
-        return f"NOT TUNED, {its['reason']}"
-    tried = f"{its['tried']} trials"
-    if its["failed"]:
-        tried += f", {its['failed']} of them failed"
-    if its["score"] is None:
-        return f"NOT TUNED, {tried}: {its['reason']}"
-    if its["is_own"]:
-        return f"stays as it is: none of {tried} was better"
-    before = "which failed" if its["own_score"] is None else f"{its['own_score']:.3f}"
-    return f"{its['options']} of {tried}: MASE {its['score']:.3f}, its own {before}"
+        text = "NOT TUNED"
+    elif its["score"] is None:
+        text = f"NOT TUNED, {trials} failed: {its['problem']}"
+    else:
+        if its["is_own"]:
+            text = f"stays as it is, the best of {trials}"
+        else:
+            own = its["own_score"]
+            gained = "its own failed" if own is None else f"its own {own:.3f}"
+            text = f"{its['options']} of {trials}: MASE {its['score']:.3f}, {gained}"
+        if its["failed"]:
+            text += f"; {its['failed']} failed: {its['problem']}"
+    return f"{text}; {its['stopped']}" if its["stopped"] else text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -30,6 +31,8 @@ __all__ = [
 
 # In a month in which hardly any clocks move.
 _ANY_DAY = dt.date(2001, 2, 1)
+# Combinations of options, to find one that a model can be built with.
+_MOST_TRIED = 100
 
 Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]
 
@@ -68,24 +71,40 @@ def check_models(
 
 
 def _check_space(name: str, models: ModelsConfig, task: TaskConfig, lead: int) -> None:
-    """Refuse to tune an option that the engine does not know.
+    """Refuse to tune an option that the engine knows with no other choices.
 
-    An end of its range alone may be refused: that is a trial that fails.
+    Some values may be refused, or go with some choices only: those are trials that fail.
     """
     spec = models.root[name]
-    for key, dimension in spec.tune.space.items() if spec.tune else []:
-        problems = []
-        for value in dimension.ends:
-            changed = spec.with_options({key: value})
-            try:
-                build_models([name], ModelsConfig({**models.root, name: changed}), task, lead)
-            except ConfigError as error:
-                problems.append(error)
-        if len(problems) == len(dimension.ends):
+    space = spec.tune.space if spec.tune else {}
+    for key in space:
+        others = [other for other in space if other != key and space[other].choices]
+        # The model's own options first, beside each value of this one.
+        tried = [{key: value} for value in space[key].ends]
+        every = product(*(space[other].ends for other in [key, *others]))
+        tried += [dict(zip([key, *others], values, strict=True)) for values in every]
+        problem = _problem(name, models, tried[:_MOST_TRIED], task, lead)
+        if problem is not None:
             raise ConfigError(
                 f"model '{name}': 'tune.space' has '{key}', and no value of it can be used: "
-                f"{problems[0]}"
+                f"{problem}"
             )
+
+
+def _problem(
+    name: str, models: ModelsConfig, tried: list[dict[str, Any]], task: TaskConfig, lead: int
+) -> ConfigError | None:
+    """Why the first of these options cannot be used, if none of them can."""
+    first = None
+    for options in tried:
+        changed = models.root[name].with_options(options)
+        try:
+            build_models([name], ModelsConfig({**models.root, name: changed}), task, lead)
+        except ConfigError as error:
+            first = first or error
+        else:
+            return None
+    return first
 
 
 def backtest_models(
