@@ -169,12 +169,15 @@ def test_a_member_that_failed_is_neither_weighed_nor_combined() -> None:
         assert len(found) == len(rows) / len(MEMBERS)
         assert found["y_hat"].notna().all()
         assert found["y_hat"].max() < 1e5
+        assert not found["is_fallback"].any()
     # With none left the forecasts in their place are taken, whatever they weigh.
     alone = {"all": Combination(method="weighted", of=["good"])}
     none = pd.DataFrame({"combination": "all", "cutoff": [NOW], "model": ["good"], "weight": 0.0})
     now = rows[failed].drop(columns="cutoff")
     made = combine(now, alone, none, TASK)
-    assert (made.loc[made["model"] == "all", "y_hat"] == 1e6).all()
+    its = made[made["model"] == "all"]
+    assert (its["y_hat"] == 1e6).all()
+    assert its["is_fallback"].all()
 
 
 def test_a_member_that_always_failed_weighs_no_more_than_the_worst() -> None:

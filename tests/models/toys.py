@@ -116,3 +116,10 @@ def run(
     candidate = Candidate("naive", model, timeout, False, None, fallbacks or [])
     task = make_task(**changes)
     return backtest([candidate], knowledge_of(panel, task), windows, refit_every=2)
+
+
+def models_of(spec: dict[str, Any], space: dict[str, Any], **how: Any) -> ModelsConfig:
+    """The reference, and a model that is to be tuned."""
+    return ModelsConfig.model_validate(
+        {**NAIVE.root, "mine": {**spec, "tune": {"space": space, **how}}}
+    )
