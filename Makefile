@@ -63,7 +63,8 @@ lint: .venv/.dev ## format, lint, types, import layers
 bench: .venv/.deep ## run the benchmarks (many minutes; leave the machine alone)
 	$(BIN)/python benchmarks/etl.py
 	$(BIN)/python benchmarks/models.py
-	$(BIN)/python benchmarks/accuracy.py m4_hourly m3 tourism fr_load flights
+	$(BIN)/python benchmarks/accuracy.py m3 tourism fr_load
+	$(BIN)/python benchmarks/accuracy.py m4_hourly flights --deep NHITS
 
 lock: ## compile the lock files again (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
