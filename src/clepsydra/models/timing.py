@@ -18,7 +18,9 @@ __all__ = ["LARGEST_SAMPLE", "Schedule", "Timing", "Timings", "measure", "sample
 # Each a multiple of those before it, so that a sample is a part of every larger one.
 _SIZES = (2, 8, 32, 128)
 LARGEST_SAMPLE = _SIZES[-1]
-_ENOUGH_SERIES = 8
+# Of few series the dear ones, which decide, are often missed: models that search take ten times as
+# long for some.
+_ENOUGH_SERIES = 32
 _ENOUGH_SECONDS = 0.5
 
 
@@ -108,7 +110,7 @@ def measure(
 
     In a process of its own, which is ended when its time is over. The first series is there for
     what happens once only, such as compilation. Then come samples of 2, 8, 32, … series, until
-    eight or more have taken half a second, or the next sample would take more than what is left.
+    32 or more have taken half a second, or the next sample would take more than what is left.
 
     Args:
         name: which of `models`.
