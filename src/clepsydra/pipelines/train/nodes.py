@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from itertools import product
+from itertools import islice, product
 from typing import Any
 
 import pandas as pd
@@ -82,8 +82,9 @@ def _check_space(name: str, models: ModelsConfig, task: TaskConfig, lead: int) -
         # The model's own options first, beside each value of this one.
         tried = [{key: value} for value in space[key].ends]
         every = product(*(space[other].ends for other in [key, *others]))
-        tried += [dict(zip([key, *others], values, strict=True)) for values in every]
-        problem = _problem(name, models, tried[:_MOST_TRIED], task, lead)
+        some = islice(every, _MOST_TRIED)
+        tried += [dict(zip([key, *others], values, strict=True)) for values in some]
+        problem = _problem(name, models, tried, task, lead)
         if problem is not None:
             raise ConfigError(
                 f"model '{name}': 'tune.space' has '{key}', and no value of it can be used: "

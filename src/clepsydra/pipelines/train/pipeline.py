@@ -1,6 +1,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from clepsydra.binding import bind
+from clepsydra.models.tuning import empty_trials
 from clepsydra.pipelines.train.nodes import (
     assemble_backtests,
     backtest_models,
@@ -10,7 +11,7 @@ from clepsydra.pipelines.train.nodes import (
     weigh_members,
 )
 from clepsydra.pipelines.train.plan import plan_models
-from clepsydra.pipelines.train.tuning import no_trials, tune_models
+from clepsydra.pipelines.train.tuning import tune_models
 from clepsydra.sharding import gather, per_shard, sharded
 
 _BACKTEST_INPUTS = [
@@ -148,7 +149,8 @@ def create_pipeline(n_shards: int, global_models: list[str], has_tuning: bool = 
         tags="models",
     )
     shards = per_shard(shard, n_shards, {"windows", "planned_models", *of_globals})
-    untuned = Node(no_trials, inputs=None, outputs="trials", name="no_trials")
+    # In the place of an earlier run's.
+    untuned = Node(empty_trials, inputs=None, outputs="trials", name="no_trials")
     chosen = tuning if has_tuning else untuned
     return Pipeline(
         [check, plan, chosen, *across, *shards.nodes, weights, *combine, *tables, costs]

@@ -14,10 +14,10 @@ from clepsydra.config import (
     WindowsConfig,
 )
 from clepsydra.models.knowledge import Knowledge
-from clepsydra.models.tuning import empty_trials, tune
+from clepsydra.models.tuning import tune
 from clepsydra.models.wall import lead_steps
 
-__all__ = ["no_trials", "tune_models"]
+__all__ = ["tune_models"]
 
 
 def tune_models(
@@ -63,11 +63,6 @@ def tune_models(
         lead_steps(future, task),
         _seconds(budget, plan, models),
     )
-
-
-def no_trials() -> pd.DataFrame:
-    """Where nothing is tuned: a table without rows, in the place of an earlier run's."""
-    return empty_trials()
 
 
 def _seconds(budget: BudgetConfig, plan: pd.DataFrame, models: ModelsConfig) -> float | None:
