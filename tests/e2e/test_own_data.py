@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 import statsmodels.api as sm
 
 from line_runner import Line
+
+pytestmark = pytest.mark.e2e
 
 
 def test_wide_quarterly_csv(tmp_path: Path, make_line: Callable[..., Line]) -> None:
