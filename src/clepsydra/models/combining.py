@@ -36,9 +36,9 @@ def assemble(
 
     Returns:
         `unique_id`, `cutoff`, `ds`, `model`, `y` (missing where the panel's value was imputed:
-        there is nothing to compare with), `y_hat`, `is_fallback` and the quantile columns: the
-        model's own, or from the errors of windows that had ended by a window's cutoff, so that the
-        first windows have none.
+        there is nothing to compare with), `y_hat`, the quantile columns (the model's own, or from
+        the errors of windows that had ended by a window's cutoff, so that the first windows have
+        none) and `is_fallback`.
     """
     actuals = panel.loc[~panel["is_imputed"], ["unique_id", "ds", "y"]]
     rows = combine(points, combinations, weights, task).merge(
@@ -46,7 +46,7 @@ def assemble(
     )
     rows = rolling_quantiles(rows, windows, task)
     keys = ["unique_id", "cutoff", "ds", "model"]
-    columns = [*keys, "y", "y_hat", "is_fallback", *quantile_columns()]
+    columns = [*keys, "y", "y_hat", *quantile_columns(), "is_fallback"]
     return rows[columns].sort_values(keys, ignore_index=True)
 
 
