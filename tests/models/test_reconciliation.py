@@ -251,3 +251,21 @@ def test_errors_of_a_window_are_known_when_it_has_ended() -> None:
         assert known["cutoff"].tolist() == list(CUTOFFS[:place])
     early = CUTOFFS[1] - pd.Timedelta(1, "h")
     assert known_errors(errors, early, make_task()).empty
+
+
+def test_a_quantile_that_could_not_be_lower_is_not_lifted() -> None:
+    """Of a sum that is forecast higher than its two members together."""
+    levels = pd.DataFrame(
+        [("total", "a"), ("total", "b"), ("a", "a"), ("b", "b")], columns=["unique_id", "bottom_id"]
+    )
+    forecasts = pd.DataFrame({"unique_id": ["total", "a", "b"], "y_hat": [9.0, 1.0, 2.0], "ds": 0})
+    for number, column in enumerate(quantile_columns()):
+        forecasts[column] = (forecasts["y_hat"] + number - 5).clip(lower=0.0)
+    none = pd.DataFrame({"unique_id": [], "cutoff": [], "ds": [], "error": []})
+    found = reconcile(forecasts, none, levels, make_task(minimum=0.0)).set_index("unique_id")
+    assert found.loc["a", "y_hat"] > 2
+    before = forecasts.set_index("unique_id")[quantile_columns()].loc["a"]
+    after = found.loc["a", quantile_columns()].astype(float)
+    assert (after[before == 0] == 0).all()
+    assert (after[before > 0] > before[before > 0]).all()
+    assert after.is_monotonic_increasing

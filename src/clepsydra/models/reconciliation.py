@@ -149,8 +149,12 @@ def reconcile(
     y_hat = coherent[place, table.columns.get_indexer(forecasts["ds"])]
     out = forecasts.assign(y_hat=y_hat)
     columns = [name for name in quantile_columns() if name in forecasts]
-    moved = forecasts[columns].to_numpy() + (y_hat - forecasts["y_hat"].to_numpy())[:, None]
-    out[columns] = moved if task.minimum is None else np.maximum(moved, task.minimum)
+    before = forecasts[columns].to_numpy()
+    moved = before + (y_hat - forecasts["y_hat"].to_numpy())[:, None]
+    if task.minimum is not None:
+        # What could not be lower is not lifted: the least value stays as likely as it was.
+        moved = np.where(before <= task.minimum, task.minimum, np.maximum(moved, task.minimum))
+    out[columns] = moved
     return out
 
 
