@@ -264,3 +264,14 @@ def test_without_windows_there_is_nothing_to_compare() -> None:
     assert compare(nothing, "m0").empty
     assert find_best(nothing, 0.9, 200).empty
     assert "pvalue" in compare(nothing, "m0")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_losses_that_are_whole_numbers_have_a_confidence_set(seed: int) -> None:
+    """Two of their statistics may be equal to the last bit; the best is in the set."""
+    random = np.random.default_rng(seed)
+    losses = pd.DataFrame(random.integers(1, 4, (28, 5)).astype(float), columns=list("abcde"))
+    found = model_confidence_set(losses, horizon=14, repetitions=200).set_index("model")
+    assert found["mcs_pvalue"].between(0, 1).all()
+    assert found.loc[losses.mean().idxmin(), "included"]
+    assert model_confidence_set(losses, 14, repetitions=200).equals(found.reset_index())

@@ -204,6 +204,18 @@ def _distinct(losses: pd.DataFrame) -> tuple[list[str], dict[str, str], list[str
 def _bootstrap(losses: pd.DataFrame, block: int, confidence: float, repetitions: int) -> pd.Series:
     if losses.shape[1] < 2:
         return pd.Series(1.0, index=losses.columns)
+    try:
+        return _pvalues(losses, block, confidence, repetitions)
+    except IndexError:
+        # Where two statistics are equal to the last bit, as of whole numbers, arch knows not which
+        # model to take out: less than rounding tells.
+        random = np.random.default_rng(_SEED)
+        least = _ROUNDING * float(losses.abs().max(axis=None))
+        apart = losses + random.normal(0.0, least, losses.shape)
+        return _pvalues(apart, block, confidence, repetitions)
+
+
+def _pvalues(losses: pd.DataFrame, block: int, confidence: float, repetitions: int) -> pd.Series:
     # Importing it takes seconds.
     from arch.bootstrap import MCS
 
