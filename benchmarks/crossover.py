@@ -1,216 +1,222 @@
 """When is multiprocessing worth it? `python benchmarks/crossover.py`.
 
-The same function is mapped over lists of ever more items in five ways:
+The tasks of `crossover_tasks.py`, from the square of a number to the fit of a model, are mapped
+over ever longer lists: by a list comprehension, and in four other ways.
 
-| way | what it is |
-|---|---|
-| `comprehension` | `[function(item) for item in items]` |
-| `threads` | a `ThreadPoolExecutor`, started for the list |
-| `pool` | a `multiprocessing.Pool`, started for the list |
-| `warm pool` | one that was there already |
-| `joblib` | `Parallel`, whose workers stay after the first call |
+| way | what it is | what a worker is given at a time |
+|---|---|---|
+| `threads` | a `ThreadPoolExecutor`, started for the list | an item |
+| `fresh pool` | a `multiprocessing.Pool`, forked and ended for the list | a quarter of its share |
+| `warm pool` | one that was there already | a quarter of its share |
+| `joblib` | `Parallel`, whose processes stay after the first call | batches that grow: `auto` |
 
-The functions cost from the square of a number to the fit of a model. Python's own work holds the
-interpreter's lock, so that threads cannot share it; numpy's linear algebra lets it go. Lists grow
-until one by one takes some seconds. Every figure is the best of three, in this process with one
-thread for linear algebra. `crossover` is the time that a list takes one by one from which on a way
-is quicker, between two sizes by interpolation of the logarithms; a way that never is has none.
+These are the defaults of `map` and of `Parallel`. Where processes are not forked but spawned, as on
+macOS and Windows, a fresh pool also has to import all that its task needs.
 
-Prints tables, and writes `benchmarks/results/crossover.json` and the figure
-`benchmarks/results/crossover_figure.json` (Plotly).
+With `p` processes a list of `N` items of `t` seconds saves `N * t * (1 - 1/p)`, and costs a
+start-up `s` and for every item a transfer `c`. The crossover lies where they are equal, at
+`N = s / (t * (1 - 1/p) - c)`, and nowhere if an item's transfer costs more than sharing saves.
+Threads that hold the interpreter's lock save nothing.
+
+`s` and `c` are measured with a task that does nothing, on two lists of the same kind of items, and
+`estimated` is what follows from them. It takes for granted that `p` processes are `p` times as
+quick, that transfer and work never overlap, and that a batch of joblib's has always the same size.
+
+A row is a task and a way: microseconds of an item, of start-up and of transfer; `crossover`, the
+items from which on the way is quicker than the list comprehension, between two sizes by
+interpolation of the logarithms (the shortest list, if it always was; missing if it never is); the
+estimate, and its ratio to what was measured; the best speedup, and the items of that list. Times
+are medians of rounds that take every way in turn. A task has a process of its own, with one thread
+for linear algebra, as all processes have; results must be those of the list comprehension.
+
+Prints the table, and writes `benchmarks/results/crossover.json` and the figure
+`benchmarks/results/crossover_figure.json` (Plotly); with `--quick`, or not all tasks, neither.
 """
 
 from __future__ import annotations
 
-import os
-
-for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_variable] = "1"
-
 import argparse
 import math
+import os
 import sys
-import time
-import warnings
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import get_context
-from multiprocessing.pool import Pool
+from collections.abc import Sequence
 from typing import Any
 
-import joblib
-import numpy as np
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
-from _results import RESULTS, Target, format_table, format_targets, write_results
+from _results import RESULTS, format_table, in_another_process, write_results
+from clepsydra.environment import ONE_THREAD
+from crossover_tasks import ALONE, TASKS, WAYS, Timings, measure_task
 
 PACKAGES = ["joblib", "numpy", "statsforecast", "plotly"]
-WAYS = ("comprehension", "threads", "pool", "warm pool", "joblib")
-_SIZES = (5, 20, 100, 500, 2_000, 10_000, 50_000, 200_000, 1_000_000, 5_000_000)
-_MOST_SECONDS = 4.0
-_REPEATS = 3
-_PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7")
-
-Function = Callable[[int], Any]
-
-
-def square(number: int) -> int:
-    """Some hundredths of a microsecond."""
-    return number * number
-
-
-def digits(number: int) -> int:
-    """Some tens of microseconds of Python's own work: the sum of the digits of a large power."""
-    return sum(map(int, str(3 ** (900 + number % 10))))
+SHORTEST_LIST = 2
+# A way that is never quicker by more is not quicker: so much is noise.
+_NOISE = 1.05
+# Colours of Okabe and Ito (2008), which colour-blind readers can tell apart, and symbols.
+_STYLES = {
+    "threads": ("#E69F00", "diamond"),
+    "fresh pool": ("#D55E00", "square"),
+    "warm pool": ("#0072B2", "circle"),
+    "joblib": ("#009E73", "triangle-up"),
+}
+_GREY = "#6E6E6E"
+_COLUMNS = 2
 
 
-def solve(number: int) -> float:
-    """About a millisecond of linear algebra, which lets the interpreter's lock go."""
-    random = np.random.default_rng(number)
-    matrix = random.normal(size=(160, 160))
-    return float(np.linalg.solve(matrix, matrix[0])[0])
+def speedups(timings: Timings, way: str) -> list[float]:
+    """How many times as quick as the list comprehension a way is, for each list."""
+    pairs = zip(timings.seconds[ALONE], timings.seconds[way], strict=True)
+    return [alone / its for alone, its in pairs]
 
 
-def fit(number: int) -> float:
-    """Some milliseconds: the optimised theta model of a series of ten years of months."""
-    from statsforecast.models import DynamicOptimizedTheta
-
-    random = np.random.default_rng(number)
-    months = np.arange(120)
-    y = 100 + months + 10 * np.sin(months * np.pi / 6) + random.normal(size=120)
-    return float(DynamicOptimizedTheta(season_length=12).forecast(y, 12)["mean"][0])
-
-
-FUNCTIONS: dict[str, Function] = {"square": square, "digits": digits, "solve": solve, "fit": fit}
-
-
-def ways(processes: int, warm: Pool) -> dict[str, Callable[[Function, Sequence[int]], list[Any]]]:
-    """To each way how a function is mapped over items."""
-
-    def by_threads(function: Function, items: Sequence[int]) -> list[Any]:
-        with ThreadPoolExecutor(processes) as threads:
-            return list(threads.map(function, items))
-
-    def by_pool(function: Function, items: Sequence[int]) -> list[Any]:
-        with get_context("fork").Pool(processes) as pool:
-            return pool.map(function, items)
-
-    def by_joblib(function: Function, items: Sequence[int]) -> list[Any]:
-        return joblib.Parallel(n_jobs=processes)(joblib.delayed(function)(item) for item in items)
-
-    return {
-        "comprehension": lambda function, items: [function(item) for item in items],
-        "threads": by_threads,
-        "pool": by_pool,
-        "warm pool": lambda function, items: warm.map(function, items),
-        "joblib": by_joblib,
-    }
-
-
-def crossover(alone: Sequence[float], other: Sequence[float]) -> float | None:
-    """The time one by one from which on the other way is quicker, and stays so.
+def crossover(items: Sequence[int], times_as_quick: Sequence[float]) -> float | None:
+    """The size of a list from which on a way is quicker, and stays so.
 
     Args:
-        alone: seconds of each list one by one, ascending.
-        other: of the other way.
+        items: sizes of lists, ascending.
+        times_as_quick: its speedup for each.
+
+    Returns:
+        The first size if it always was quicker; None if it is not at the last, by 5 %.
 
     Examples:
-        >>> crossover([1.0, 4.0], [2.0, 2.0])
-        2.0
-        >>> crossover([1.0, 2.0], [2.0, 3.0]) is None
+        >>> crossover([10, 1000], [0.1, 10.0])
+        100.0
+        >>> crossover([10, 1000], [1.5, 0.9]) is None
         True
-        >>> crossover([1.0, 2.0], [0.5, 1.0])
-        1.0
+        >>> crossover([10, 1000], [1.5, 1.7])
+        10
     """
-    gains = [math.log(own / its) for own, its in zip(alone, other, strict=True)]
-    if gains[-1] <= 0:
+    if times_as_quick[-1] < _NOISE:
         return None
-    place = max((number for number, gain in enumerate(gains) if gain <= 0), default=None)
-    if place is None:
-        return alone[0]
-    share = -gains[place] / (gains[place + 1] - gains[place])
-    first, second = math.log(alone[place]), math.log(alone[place + 1])
-    return round(math.exp(first + share * (second - first)), 6)
+    slower = [place for place, times in enumerate(times_as_quick) if times <= 1]
+    if not slower:
+        return items[0]
+    before, after = slower[-1], slower[-1] + 1
+    low, high = math.log(times_as_quick[before]), math.log(times_as_quick[after])
+    share = -low / (high - low)
+    return round(items[before] * (items[after] / items[before]) ** share, 6)
 
 
-def _best(way: Callable[[], list[Any]]) -> float:
-    """Seconds; long ones are not repeated."""
-    found: list[float] = []
-    while len(found) < _REPEATS and sum(found) < _MOST_SECONDS:
-        start = time.perf_counter()
-        way()
-        found.append(time.perf_counter() - start)
-    return min(found)
+def estimate(start_up: float, transfer: float, item: float, processes: int) -> float | None:
+    """The size of a list whose saving equals start-up and transfer.
+
+    Args:
+        start_up: seconds.
+        transfer: seconds of an item.
+        item: seconds that an item takes.
+        processes: how many share the work.
+
+    Returns:
+        Two at least: one item cannot be shared. None if nothing is ever saved.
+
+    Examples:
+        >>> estimate(start_up=0.02, transfer=0.001, item=0.012, processes=2)
+        4.0
+        >>> estimate(start_up=0.02, transfer=0.006, item=0.012, processes=2) is None
+        True
+    """
+    saved = item * (1 - 1 / processes) - transfer
+    return max(float(SHORTEST_LIST), round(start_up / saved, 6)) if saved > 0 else None
 
 
-def measured(processes: int, names: Sequence[str]) -> list[dict[str, Any]]:
-    """A row a function and a size: the seconds of every way."""
+def rows_of(timings: Timings, processes: int) -> list[dict[str, Any]]:
+    """A task's rows of the table, one a way."""
+    task, item = TASKS[timings.task], timings.item_seconds
     rows = []
-    with get_context("fork").Pool(processes) as warm:
-        every = ways(processes, warm)
-        for name in names:
-            function = FUNCTIONS[name]
-            # What happens once, such as compilation and joblib's start, is none of them.
-            for way in every.values():
-                way(function, range(2 * processes))
-            for size in _SIZES:
-                items = range(size)
-                row: dict[str, Any] = {"function": name, "items": size}
-                for way in WAYS:
-                    row[way] = _best(lambda way=way, items=items: every[way](function, items))
-                rows.append(row)
-                _say(f"{name} {size:,}: {row['comprehension']:.3g} s one by one")
-                if row["comprehension"] > _MOST_SECONDS / 2:
-                    break
+    for way in WAYS:
+        sharing = processes if way != "threads" or task.releases_lock else 1
+        times = speedups(timings, way)
+        measured = crossover(timings.items, times)
+        expected = estimate(timings.start_up[way], timings.transfer[way], item, sharing)
+        has_both = measured is not None and expected is not None
+        best = max(range(len(times)), key=times.__getitem__)
+        rows.append(
+            {
+                "task": timings.task,
+                "lock": "released" if task.releases_lock else "held",
+                "item_us": round(1e6 * item, 3),
+                "way": way,
+                "start_up_us": round(1e6 * timings.start_up[way], 1),
+                "transfer_us": round(1e6 * timings.transfer[way], 3),
+                "crossover": None if measured is None else math.ceil(measured),
+                "estimated": None if expected is None else math.ceil(expected),
+                "estimated_to_measured": round(expected / measured, 2) if has_both else None,
+                "best_speedup": round(times[best], 2),
+                "best_items": timings.items[best],
+            }
+        )
     return rows
 
 
-def summed_up(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row a function and a way: from where on it is quicker, and how much at the longest list."""
-    found = []
-    for name in dict.fromkeys(row["function"] for row in rows):
-        its = [row for row in rows if row["function"] == name]
-        alone = [row["comprehension"] for row in its]
-        each = alone[-1] / its[-1]["items"]
-        for way in WAYS[1:]:
-            other = [row[way] for row in its]
-            found.append(
-                {
-                    "function": name,
-                    "microseconds": 1e6 * each,
-                    "way": way,
-                    "crossover_seconds": crossover(alone, other),
-                    "speedup_at_most": max(own / one for own, one in zip(alone, other, strict=True)),
-                }
-            )
-    return found
+def duration(seconds: float) -> str:
+    """Two digits and a unit that reads well.
+
+    Examples:
+        >>> duration(4.2e-8), duration(3.34e-5), duration(0.0021), duration(150.0)
+        ('42 ns', '33 µs', '2.1 ms', '150 s')
+    """
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{_two_digits(seconds / size)} {unit}"
+    return f"{_two_digits(seconds / 1e-9)} ns"
 
 
-def drawn(rows: list[dict[str, Any]], processes: int) -> go.Figure:
-    """How many times quicker each way is, over the time that the list takes one by one."""
-    figure = go.Figure()
-    dashes = dict(zip(FUNCTIONS, ("solid", "dash", "dot", "longdash"), strict=True))
-    for way, colour in zip(WAYS[1:], _PALETTE, strict=False):
-        for name, dash in dashes.items():
-            its = [row for row in rows if row["function"] == name]
-            if not its:
-                continue
+def _two_digits(number: float) -> str:
+    return f"{number:.1f}" if number < 9.95 else f"{number:.0f}"
+
+
+def draw(every: Sequence[Timings], processes: int) -> go.Figure:
+    """The speedup over the size of the list: a panel a task, a line a way."""
+    titles = [
+        f"{TASKS[its.task].title}: {duration(its.item_seconds)} an item"
+        f"<br><sup>{'releases' if TASKS[its.task].releases_lock else 'holds'} the interpreter's "
+        "lock</sup>"
+        for its in every
+    ]
+    figure = make_subplots(
+        rows=math.ceil(len(every) / _COLUMNS),
+        cols=_COLUMNS,
+        subplot_titles=titles,
+        horizontal_spacing=0.06,
+        vertical_spacing=0.12,
+    )
+    for number, its in enumerate(every):
+        place = {"row": number // _COLUMNS + 1, "col": number % _COLUMNS + 1}
+        for way in WAYS:
+            colour, symbol = _STYLES[way]
+            pairs = zip(its.seconds[ALONE], its.seconds[way], strict=True)
             figure.add_trace(
                 go.Scatter(
-                    x=[row["comprehension"] for row in its],
-                    y=[row["comprehension"] / row[way] for row in its],
-                    name=f"{way}, {name}",
+                    x=its.items,
+                    y=[float(f"{times:.4g}") for times in speedups(its, way)],
+                    customdata=[[duration(alone), duration(own)] for alone, own in pairs],
+                    hovertemplate="%{x:,} items: %{customdata[1]}, one by one %{customdata[0]}",
+                    name=way,
                     legendgroup=way,
-                    line={"color": colour, "dash": dash},
-                    text=[f"{row['items']:,} items" for row in its],
-                )
+                    showlegend=number == 0,
+                    mode="lines+markers",
+                    line={"color": colour, "width": 2},
+                    marker={"symbol": symbol, "size": 7},
+                ),
+                **place,
             )
-    figure.add_hline(y=1, line_color="#6E6E6E")
+        figure.add_hline(y=1, line={"color": _GREY, "width": 1.5, "dash": "dash"}, **place)
+    figure.update_xaxes(type="log", range=[0.15, 6.15], dtick=1, exponentformat="power")
+    ticks = [0.01, 0.1, 0.5, 1, processes]
+    figure.update_yaxes(type="log", range=[-2.2, math.log10(1.6 * processes)], tickvals=ticks)
+    figure.update_xaxes(title="items in the list", row=math.ceil(len(every) / _COLUMNS))
+    figure.update_yaxes(title="speedup", col=1)
     return figure.update_layout(
-        title=f"{processes} processes or threads against one: above the line they are quicker",
+        title={
+            "text": f"Above the dashed line {processes} processes, or threads, are quicker than a "
+            "list comprehension"
+        },
         template="plotly_white",
-        xaxis={"type": "log", "title": "seconds that the list takes one by one"},
-        yaxis={"type": "log", "title": "times as quick"},
+        height=300 * math.ceil(len(every) / _COLUMNS) + 150,
+        legend={"orientation": "h", "y": -0.09, "x": 0.5, "xanchor": "center"},
+        margin={"t": 110, "r": 20},
     )
 
 
@@ -220,22 +226,28 @@ def _say(text: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--functions", nargs="+", choices=FUNCTIONS, default=list(FUNCTIONS))
-    arguments = parser.parse_args()
-    with warnings.catch_warnings():
-        # The warm pool is forked before any thread is started.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        rows = measured(arguments.processes, arguments.functions)
-    summary = summed_up(rows)
-    _say(format_table(rows))
-    _say(format_table(summary))
-    targets: list[Target] = []
-    _say(format_targets(targets))
-    write_results(RESULTS / "crossover.json", PACKAGES, [*summary, *rows], targets)
-    figure = RESULTS / "crossover_figure.json"
-    figure.write_text(drawn(rows, arguments.processes).to_json() + "\n")
+    """Time the tasks, print and write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--processes", type=int, default=max(2, os.cpu_count() or 1))
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), metavar="TASK")
+    parser.add_argument("--rounds", type=int, default=5, help="of which the median is taken")
+    parser.add_argument("--limit", type=float, default=0.5, help="seconds of the longest list")
+    parser.add_argument("--quick", action="store_true", help="one round of short lists, no file")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.limit = 1, 0.05
+    os.environ.update(ONE_THREAD)
+    every = []
+    for name in options.tasks:
+        arguments = (name, options.processes, options.rounds, options.limit)
+        every.append(in_another_process(measure_task, *arguments))
+        _say(f"{name}: {duration(every[-1].item_seconds)}, up to {every[-1].items[-1]:,} items")
+    rows = [row for timings in every for row in rows_of(timings, options.processes)]
+    _say("\n" + format_table(rows))
+    if not options.quick and set(options.tasks) == set(TASKS):
+        write_results(RESULTS / "crossover.json", PACKAGES, rows, [])
+        figure = draw(every, options.processes).to_json()
+        (RESULTS / "crossover_figure.json").write_text(figure + "\n")
 
 
 if __name__ == "__main__":
