@@ -47,10 +47,9 @@ from plotly.subplots import make_subplots
 
 from _results import RESULTS, format_table, in_another_process, write_results
 from clepsydra.environment import ONE_THREAD
-from crossover_tasks import ALONE, TASKS, WAYS, Timings, measure_task
+from crossover_tasks import ALONE, SIZES, TASKS, WAYS, Timings, measure_task
 
 PACKAGES = ["joblib", "numpy", "statsforecast", "plotly"]
-SHORTEST_LIST = 2
 # A way that is never quicker by more is not quicker: so much is noise.
 _NOISE = 1.05
 # Colours of Okabe and Ito (2008), which colour-blind readers can tell apart, and symbols.
@@ -118,7 +117,7 @@ def estimate(start_up: float, transfer: float, item: float, processes: int) -> f
         True
     """
     saved = item * (1 - 1 / processes) - transfer
-    return max(float(SHORTEST_LIST), round(start_up / saved, 6)) if saved > 0 else None
+    return max(float(SIZES[0]), round(start_up / saved, 6)) if saved > 0 else None
 
 
 def rows_of(timings: Timings, processes: int) -> list[dict[str, Any]]:
@@ -203,20 +202,19 @@ def draw(every: Sequence[Timings], processes: int) -> go.Figure:
                 **place,
             )
         figure.add_hline(y=1, line={"color": _GREY, "width": 1.5, "dash": "dash"}, **place)
-    figure.update_xaxes(type="log", range=[0.15, 6.15], dtick=1, exponentformat="power")
+    longest = math.log10(max(its.items[-1] for its in every))
+    figure.update_xaxes(type="log", range=[0.15, longest + 0.15], dtick=1, exponentformat="power")
     ticks = [0.01, 0.1, 0.5, 1, processes]
     figure.update_yaxes(type="log", range=[-2.2, math.log10(1.6 * processes)], tickvals=ticks)
     figure.update_xaxes(title="items in the list", row=math.ceil(len(every) / _COLUMNS))
     figure.update_yaxes(title="speedup", col=1)
     return figure.update_layout(
-        title={
-            "text": f"Above the dashed line {processes} processes, or threads, are quicker than a "
-            "list comprehension"
-        },
+        title=f"Above the dashed line {processes} processes, or threads, are quicker than a list "
+        "comprehension",
         template="plotly_white",
         height=300 * math.ceil(len(every) / _COLUMNS) + 150,
-        legend={"orientation": "h", "y": -0.09, "x": 0.5, "xanchor": "center"},
-        margin={"t": 110, "r": 20},
+        legend={"orientation": "h", "y": 1.08, "yanchor": "bottom", "x": 0},
+        margin={"t": 140, "r": 20, "b": 60},
     )
 
 
@@ -231,7 +229,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=max(2, os.cpu_count() or 1))
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), metavar="TASK")
     parser.add_argument("--rounds", type=int, default=5, help="of which the median is taken")
-    parser.add_argument("--limit", type=float, default=0.5, help="seconds of the longest list")
+    parser.add_argument("--limit", type=float, default=0.3, help="seconds of the longest list")
     parser.add_argument("--quick", action="store_true", help="one round of short lists, no file")
     options = parser.parse_args()
     if options.quick:

@@ -21,19 +21,15 @@ from joblib.externals.loky import get_reusable_executor
 
 __all__ = [
     "ALONE",
+    "SIZES",
     "TASKS",
     "WAYS",
     "Task",
     "Timings",
     "costs",
-    "digits",
-    "fit",
-    "mean",
     "measure_task",
     "nothing",
     "open_ways",
-    "solve",
-    "square",
     "timings",
 ]
 
@@ -48,7 +44,7 @@ SIZES = tuple(
 _LEAST_SECONDS = 0.002
 _SLOWEST_TO_ALONE = 3.0
 _BLOCK = bytes(range(256)) * 1_000
-_LENGTH, _ARRAYS = 100_000, 1_000
+_LENGTH, _ARRAYS = 10_000, 10_000
 
 Way = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
 
@@ -97,7 +93,7 @@ def _noise() -> np.ndarray:
 
 
 def _arrays(size: int) -> list[np.ndarray]:
-    """Arrays of 800 kB. They are parts of one, which costs no memory until they are sent."""
+    """Arrays of 80 kB. They are parts of one, which costs no memory until they are sent."""
     values = _noise()
     return [values[first : first + _LENGTH] for first in range(size)]
 
@@ -127,7 +123,7 @@ TASKS = {
     "digits": Task("digits of a large power", digits, releases_lock=False),
     "digest": Task("SHA-256 of 256 kB", digest, releases_lock=True),
     "solve": Task("160 linear equations", solve, releases_lock=True),
-    "mean": Task("mean of an array of 800 kB", mean, True, _arrays, _ARRAYS),
+    "mean": Task("mean of an array of 80 kB", mean, True, _arrays, _ARRAYS),
     "fit": Task("fit of a theta model", fit, releases_lock=False),
 }
 
@@ -269,7 +265,7 @@ def measure_task(name: str, processes: int, rounds: int, limit: float) -> Timing
     with open_ways(processes) as ways:
         for way in ways.values():
             way(task.function, task.items(10 * processes))
-        of_nothing = (sizes[0], task.most_items // 100 if task.items is range else 500)
+        of_nothing = (sizes[0], min(10_000, task.most_items // 10))
         lists = [task.items(size) for size in of_nothing]
         empty = timings(nothing, lists, ways, rounds)
         seconds = timings(task.function, [task.items(n) for n in sizes], ways, rounds, limit)
