@@ -209,11 +209,15 @@ def draw(every: Sequence[Timings], processes: int) -> go.Figure:
     figure.update_xaxes(title="items in the list", row=math.ceil(len(every) / _COLUMNS))
     figure.update_yaxes(title="speedup", col=1)
     return figure.update_layout(
-        title=f"Above the dashed line {processes} processes, or threads, are quicker than a list "
-        "comprehension",
+        title={
+            "text": f"Above the dashed line {processes} processes, or threads, are quicker than a "
+            "list comprehension",
+            "y": 0.98,
+            "yanchor": "top",
+        },
         template="plotly_white",
         height=300 * math.ceil(len(every) / _COLUMNS) + 150,
-        legend={"orientation": "h", "y": 1.08, "yanchor": "bottom", "x": 0},
+        legend={"orientation": "h", "y": 1.06, "yanchor": "bottom", "x": 0},
         margin={"t": 140, "r": 20, "b": 60},
     )
 

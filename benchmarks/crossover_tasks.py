@@ -238,8 +238,8 @@ def costs(sizes: tuple[int, int], seconds: tuple[float, float]) -> tuple[float, 
     """Start-up and transfer of an item: the line through two lists of a task that costs nothing.
 
     Examples:
-        >>> costs((2, 12), (1.2, 2.2))
-        (1.0, 0.1)
+        >>> costs((2, 4), (2.0, 3.0))
+        (1.0, 0.5)
     """
     transfer = max(0.0, (seconds[1] - seconds[0]) / (sizes[1] - sizes[0]))
     return max(0.0, seconds[0] - sizes[0] * transfer), transfer
