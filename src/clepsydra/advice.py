@@ -17,8 +17,11 @@ _NEARLY_ALL_MEMORY = 0.8
 _MUCH_STARTING = 0.25
 # Share of the time of all processes that they idle while one node runs.
 _MUCH_IDLE = 0.1
-# How much faster a run must be able to become for more processes to be worth a word.
-_WORTHWHILE = 1.5
+# How busy processes must be for more of them to help, and how much faster a run must be able to
+# become for that to be worth a word.
+_BUSY, _WORTHWHILE = 0.75, 1.5
+# Seconds; a shorter run is fast enough.
+_SHORT = 10.0
 _SHARD = re.compile(r"\bshard_(\d+)\b")
 
 
@@ -41,12 +44,10 @@ def advise(
     """
     if profile.empty or wall <= 0:
         return ""
-    return (
-        _about_memory(profile, memory_mb)
-        or _about_starting(profile, wall)
-        or _about_idling(profile, wall, n_shards)
-        or _about_cores(profile, wall)
-    )
+    urgent = _about_memory(profile, memory_mb) or _about_starting(profile, wall)
+    if urgent or wall < _SHORT:
+        return urgent
+    return _about_idling(profile, wall, n_shards) or _about_cores(profile, wall)
 
 
 def _about_memory(profile: pd.DataFrame, memory_mb: float) -> str:
@@ -108,7 +109,7 @@ def _idle(profile: pd.DataFrame, node: pd.Series, processes: int) -> float:
 
 def _about_cores(profile: pd.DataFrame, wall: float) -> str:
     path = seconds_of_path(profile)
-    if path <= 0 or wall / path < _WORTHWHILE:
+    processes, efficiency = parallel_efficiency(profile, wall)
+    if path <= 0 or efficiency < _BUSY or wall / path < _WORTHWHILE:
         return ""
-    processes, _ = parallel_efficiency(profile, wall)
-    return f"more processes than {processes} can make it up to {wall / path:.1f} times as fast"
+    return f"on more cores than {processes} it can be up to {wall / path:.1f} times as fast"

@@ -227,7 +227,7 @@ def _where_to_look(catalog: Any) -> str:
     lines = ["Where to look:"]
     for name, what in {
         "report_page": "the run on one page; open it in a browser",
-        "figure_profile": "which node ran when, and the critical path (a Plotly figure)",
+        "figure_profile": "which node ran when, and the critical path (Plotly)",
         "forecasts": "the published forecasts, table 'forecasts' (SQLite)",
         "quarantine": "rejected rows, with file, line and reason",
     }.items():

@@ -12,8 +12,9 @@ _PALETTE = (
     *("#332288", "#88CCEE", "#44AA99", "#117733", "#999933"),
     *("#DDCC77", "#CC6677", "#882255", "#AA4499", "#BBBBBB"),
 )
-_OUTLINE = "#000000"
-_ROW_HEIGHT, _MARGINS, _TALLEST = 50, 240, 1200
+# Of the time of the run: bars that are shorter are drawn without an edge, which would hide them.
+_EDGED = 0.005
+_ROW_HEIGHT, _MARGINS, _TALLEST = 60, 240, 1200
 _HOVER = (
     "<b>%{customdata[0]}</b><br>"
     "%{x:.2f} s, %{customdata[1]:.2f} s of CPU, from second %{base:.2f}<br>"
@@ -39,23 +40,26 @@ def draw_run(profile: pd.DataFrame) -> go.Figure:
         mb_written=_in_mb(rows["bytes_written"]),
     )
     figure = go.Figure()
+    span = (rows["begin"] + rows["seconds"]).max()
+    edges = (rows["seconds"] > _EDGED * span).astype(float)
     shown = ["node", "cpu_seconds", "waited_seconds", "peak_mb", "mb_read", "mb_written", "pid"]
     for number, (stage, its) in enumerate(rows.groupby("stage", sort=False)):
-        figure.add_trace(
-            go.Bar(
-                base=its["begin"],
-                x=its["seconds"],
-                y=its["process"] + 1,
-                orientation="h",
-                name=str(stage),
-                customdata=its[shown].to_numpy(dtype=object),
-                hovertemplate=_HOVER,
-                marker={
-                    "color": _PALETTE[number % len(_PALETTE)],
-                    "line": {"color": _OUTLINE, "width": its["on_critical_path"] * 2},
-                },
-            )
+        bars = _bars(its).update(
+            name=str(stage),
+            customdata=its[shown].to_numpy(dtype=object),
+            hovertemplate=_HOVER,
+            marker_color=_PALETTE[number % len(_PALETTE)],
+            marker_line={"color": "white", "width": edges[its.index]},
         )
+        figure.add_trace(bars)
+    if len(rows):
+        outlines = _bars(rows[rows["on_critical_path"]]).update(
+            name="critical path",
+            hoverinfo="skip",
+            marker_color="rgba(0,0,0,0)",
+            marker_line={"color": "black", "width": 2},
+        )
+        figure.add_trace(outlines)
     n_processes = int(rows["pid"].nunique())
     figure.update_layout(
         title=_title(rows),
@@ -65,10 +69,14 @@ def draw_run(profile: pd.DataFrame) -> go.Figure:
         barmode="overlay",
         bargap=0.25,
         height=min(_MARGINS + _ROW_HEIGHT * max(n_processes, 1), _TALLEST),
-        legend={"title": "stage, by its first node", "traceorder": "normal"},
+        legend={"title": "stage", "orientation": "h", "yanchor": "bottom", "y": 1.0},
         showlegend=True,
     )
     return figure
+
+
+def _bars(rows: pd.DataFrame) -> go.Bar:
+    return go.Bar(base=rows["begin"], x=rows["seconds"], y=rows["process"] + 1, orientation="h")
 
 
 def _in_mb(count: pd.Series) -> pd.Series:
