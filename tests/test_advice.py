@@ -91,6 +91,16 @@ def test_work_for_more_processes_than_there_are_is_told() -> None:
     assert advise(profile_of(*nodes, waits=before), 40.0, n_shards=8) == ""  # no more to gain
 
 
+@pytest.mark.parametrize(("cpu", "is_told"), [(2.0, True), (30.0, False)])
+def test_nodes_that_seldom_compute_are_held_up_by_something(cpu: float, is_told: bool) -> None:
+    """All other figures are of that, too, so it comes before them."""
+    profile = profile_of(*shards(60.0, 20.0), ("collect.ask", 1, 20.0, 21.0))
+    profile["cpu_seconds"] = [cpu, 10.0, 1.0]
+    text = advise(profile, 61.0)
+    assert text.startswith("nodes compute in 16% of their time") == is_told
+    assert text.endswith("most in train") == is_told
+
+
 def test_short_runs_are_fast_enough() -> None:
     hundredth = [(name, pid, 0.0, end / 100) for name, pid, _, end in shards(600.0, 200.0)]
     assert advise(profile_of(*hundredth), 6.1) == ""

@@ -20,6 +20,8 @@ _MUCH_IDLE = 0.1
 # How busy processes must be for more of them to help, and how much faster a run must be able to
 # become for that to be worth a word.
 _BUSY, _WORTHWHILE = 0.75, 1.5
+# Share of their time that nodes compute, below which something else holds them up.
+_SELDOM_COMPUTING = 0.5
 # Seconds; a shorter run is fast enough.
 _SHORT = 10.0
 _SHARD = re.compile(r"\bshard_(\d+)\b")
@@ -31,7 +33,7 @@ def advise(
     memory_mb: float = float("inf"),
     n_shards: int | None = None,
 ) -> str:
-    """What to change, by what matters most: memory, starting, a node that others idle for, cores.
+    """What to change, by what matters most: memory, starting, waiting, idling, cores.
 
     Args:
         profile: from `profile_table`.
@@ -47,7 +49,11 @@ def advise(
     urgent = _about_memory(profile, memory_mb) or _about_starting(profile, wall)
     if urgent or wall < _SHORT:
         return urgent
-    return _about_idling(profile, wall, n_shards) or _about_cores(profile, wall)
+    return (
+        _about_waiting(profile)
+        or _about_idling(profile, wall, n_shards)
+        or _about_cores(profile, wall)
+    )
 
 
 def _about_memory(profile: pd.DataFrame, memory_mb: float) -> str:
@@ -70,6 +76,17 @@ def _about_starting(profile: pd.DataFrame, wall: float) -> str:
     return (
         f"nodes work {work:.1f} s in {wall:.1f} s, the rest is starting processes: for data so "
         "small --runner=SequentialRunner is as fast"
+    )
+
+
+def _about_waiting(profile: pd.DataFrame) -> str:
+    seconds, computing = profile["seconds"].sum(), profile["cpu_seconds"].sum()
+    if computing >= _SELDOM_COMPUTING * seconds:
+        return ""
+    lost = (profile["seconds"] - profile["cpu_seconds"]).groupby(profile["stage"]).sum()
+    return (
+        f"nodes compute in {computing / seconds:.0%} of their time, and wait for other programs on "
+        f"the machine, a disk or a network in the rest, most in {lost.idxmax()}"
     )
 
 
