@@ -8,11 +8,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from kedro.framework.hooks.manager import _create_hook_manager
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline, node
+from kedro.runner import SequentialRunner
 
 from clepsydra.config import ModelsConfig
-from clepsydra.environment import EVENTS_VARIABLE, RUN_ID_VARIABLE
+from clepsydra.environment import EVENTS_VARIABLE, PARENT_RUN_VARIABLE, RUN_ID_VARIABLE
 from clepsydra.errors import ConfigError
 from clepsydra.hooks import LineHooks
 from clepsydra.models.planning import only
@@ -43,12 +45,20 @@ def begin(models: dict[str, Any]) -> None:
     LineHooks().before_pipeline_run({"run_id": "now"}, stage, catalog)
 
 
-def test_the_models_that_were_planned_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in (RUN_ID_VARIABLE, EVENTS_VARIABLE):
+@pytest.fixture
+def run_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """The variables of a run, put back as they were when the test ends."""
+    for variable in (RUN_ID_VARIABLE, EVENTS_VARIABLE, PARENT_RUN_VARIABLE):
         monkeypatch.setenv(variable, "")
+    return monkeypatch
+
+
+@pytest.mark.usefixtures("run_environment")
+def test_the_models_that_were_planned_are_accepted() -> None:
     begin(MODELS)
     assert os.environ[RUN_ID_VARIABLE] == "now"
-    LineHooks().on_pipeline_error()
+    LineHooks().on_pipeline_error(Pipeline([]), DataCatalog({}))
+    assert EVENTS_VARIABLE not in os.environ
 
 
 @pytest.mark.parametrize(
@@ -94,3 +104,103 @@ def test_a_list_of_models_for_other_data_is_told(
         LineHooks().after_context_created(context)
     assert len(caplog.messages) == (says is not None)
     assert all(str(says) in message for message in caplog.messages)
+
+
+def _one() -> int:
+    return 1
+
+
+def _sum(*values: int) -> int:
+    return sum(values)
+
+
+def _refuse(value: int) -> int:
+    raise ValueError(value)
+
+
+GOOD = Pipeline([node(_one, None, "a", name="clean.one"), node(_sum, "a", "b", name="train.add")])
+BAD = GOOD + Pipeline([node(_refuse, "b", "c", name="train.refuse")])
+
+
+class Unwritable(MemoryDataset):
+    def save(self, data: Any) -> None:
+        raise OSError("the disk is full")
+
+
+def run(pipeline: Pipeline, catalog: DataCatalog, run_id: str = "now") -> None:
+    """What a session does, with these hooks only."""
+    hooks = LineHooks()
+    manager = _create_hook_manager()
+    manager.register(hooks)
+    hooks.before_pipeline_run({"run_id": run_id}, pipeline, catalog)
+    try:
+        SequentialRunner().run(pipeline, catalog, manager)
+    except ValueError:
+        hooks.on_pipeline_error(pipeline, catalog)
+        return
+    hooks.after_pipeline_run({"runner": "SequentialRunner"}, pipeline, catalog)
+
+
+def profile_catalog(**datasets: Any) -> DataCatalog:
+    names = ("run_profile", "figure_profile")
+    return DataCatalog({**{name: MemoryDataset() for name in names}, **datasets})
+
+
+@pytest.mark.usefixtures("run_environment")
+@pytest.mark.parametrize("pipeline", [GOOD, BAD])
+def test_what_ran_is_profiled_also_if_the_run_fails(
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = profile_catalog()
+    run(pipeline, catalog)
+    profile = catalog.load("run_profile")
+    assert profile["node"].tolist() == ["clean.one", "train.add"]
+    assert profile["run_id"].tolist() == ["now", "now"]
+    assert profile["on_critical_path"].any()
+    assert sum(len(trace.x) for trace in catalog.load("figure_profile").data[:-1]) == 2
+    assert ("2 nodes, SequentialRunner" in capsys.readouterr().out) == (pipeline is GOOD)
+
+
+@pytest.mark.usefixtures("run_environment")
+def test_a_run_in_which_nothing_ran_is_profiled(capsys: pytest.CaptureFixture[str]) -> None:
+    catalog = profile_catalog()
+    run(Pipeline([]), catalog)
+    assert catalog.load("run_profile").empty
+    assert "no node was timed" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("run_environment")
+def test_a_failure_before_the_first_node_leaves_the_last_profile() -> None:
+    catalog = profile_catalog()
+    run(GOOD, catalog)
+    run(Pipeline([node(_refuse, "params:one", "c")]), catalog)
+    assert len(catalog.load("run_profile")) == 2
+
+
+@pytest.mark.usefixtures("run_environment")
+@pytest.mark.parametrize("name", ["run_profile", "figure_profile"])
+def test_no_run_fails_for_its_profile(
+    name: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    run(GOOD, profile_catalog(**{name: Unwritable()}))
+    assert "2 nodes" in capsys.readouterr().out
+    assert "The profile of the run cannot be saved" in caplog.text
+    assert "the disk is full" in caplog.text
+
+
+def test_sessions_of_an_orchestrator_make_one_profile(
+    run_environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_environment.setattr("clepsydra.hooks.pipelines", {"__default__": GOOD})
+    catalog = profile_catalog(a=MemoryDataset(), b=MemoryDataset())
+    run(GOOD, catalog, "before")
+    run_environment.setenv(PARENT_RUN_VARIABLE, "whole")
+    run(GOOD.filter(node_names=["clean.one"]), catalog)
+    assert catalog.load("run_profile")["node"].tolist() == ["clean.one"]
+    run(GOOD.filter(node_names=["train.add"]), catalog)
+    run(Pipeline([]), catalog)
+    profile = catalog.load("run_profile")
+    assert profile["node"].tolist() == ["clean.one", "train.add"]
+    assert profile["run_id"].tolist() == ["whole", "whole"]
+    assert profile["waited_seconds"].iloc[1] < profile["start"].diff().iloc[1].total_seconds() + 1
+    assert "1 node, " in capsys.readouterr().out

@@ -6,10 +6,11 @@ import copy
 from typing import Any
 
 import pytest
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
-from clepsydra.profile import parallel_efficiency, profile_table, usage
+from clepsydra.profile import profile_table
 from clepsydra.summary import format_summary
+from profiles import profile_of
 
 SUMMARY: dict[str, Any] = {
     "as_of": "2013-12-15",
@@ -185,53 +186,35 @@ def test_a_run_without_a_summary_prints_its_time_only() -> None:
     assert "accuracy" not in text
 
 
-def _copy(value: str) -> str:
-    return value
-
-
-def event(name: str, pid: int, start: float, seconds: float, cpu: float) -> dict[str, Any]:
-    return {
-        "node": name,
-        "pid": pid,
-        "start": {"time": start, "cpu": 1.0, "peak_mb": 10.0},
-        "end": {"time": start + seconds, "cpu": 1.0 + cpu, "peak_mb": 1234.5 + pid},
-    }
+RUNNER = "<clepsydra.runners.ParallelRunner object at 0x7f00>"
 
 
 def test_time_and_memory_are_told_by_stage() -> None:
-    pipeline = Pipeline(
-        [
-            node(_copy, "a", "b", name="first", namespace="clean"),
-            node(_copy, "b", "c", name="second", namespace="train.shard_0"),
-        ]
-    )
-    names = {one.short_name: one.name for one in pipeline.nodes}
-    second = event(names["second"], 2, 1_004.0, 6.0, 5.0)
-    profile = profile_table(
-        [second, event(names["first"], 1, 1_000.0, 2.0, 1.0)], pipeline, "run-1"
-    )
-    assert profile["run_id"].tolist() == ["run-1", "run-1"]
-    assert profile["stage"].tolist() == ["clean", "train"]
-    assert profile["seconds"].tolist() == [2.0, 6.0]
-    assert parallel_efficiency(profile, 10.0) == (2, pytest.approx(0.4))
-    text = format_summary(
-        None, profile, 10.0, "<clepsydra.runners.ParallelRunner object at 0x7f00>"
-    )
-    assert "10.0 s, 2 nodes, ParallelRunner\n" in text
-    assert "clean 2.0, train 6.0" in text
-    assert "2 processes, 40% of their time in nodes" in text
-    assert "1,236 MB in the largest process" in text
+    first, second = ("clean.first", 1, 0.0, 2.0), ("train.shard_0.second", 2, 3.0, 9.0)
+    profile = profile_of(first, second, waits={second[0]: {first[0]}}, peak_mb=1235.6)
+    text = format_summary(None, profile, 10.0, RUNNER, n_shards=1)
+    for line in (
+        "time 10.0 s, 2 nodes, ParallelRunner",
+        "stages, s clean 2.0, train 6.0",
+        "parallel 2 processes, 40% of their time in nodes",
+        "critical path 8.0 s in 2 nodes, 80% of the time; longest train.shard_0.second 6.0 s",
+        "bound 8.0 s at best on 2 processes, 8.0 s on any number, 1.0 times as fast as one",
+        "memory 1,236 MB in the largest process",
+        "advice train is bound by its longest shard, train.shard_0.second (6.0 s): raise "
+        "n_shards from 1",
+    ):
+        assert line in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 78
 
 
-def test_no_node_is_no_time_and_no_division_by_zero() -> None:
-    assert parallel_efficiency(NO_PROFILE, 0.0) == (1, 0.0)
-    assert list(NO_PROFILE.columns)[:3] == ["run_id", "node", "stage"]
+def test_nothing_to_advise_is_no_line() -> None:
+    profile = profile_of(("clean.first", 1, 0.0, 2.0))
+    text = format_summary(None, profile, 2.0, RUNNER)
+    assert "advice" not in text
+    assert "1 process, 100% of their time" in text
 
 
-def test_usage_counts_up() -> None:
-    before = usage()
-    sum(number * number for number in range(200_000))
-    after = usage()
-    assert after["time"] >= before["time"]
-    assert after["cpu"] >= before["cpu"]
-    assert after["peak_mb"] >= before["peak_mb"] > 10
+def test_nodes_that_took_no_time_have_no_bound() -> None:
+    text = format_summary(None, profile_of(("clean.first", 1, 0.0, 0.0)), 1.0, RUNNER)
+    assert "critical path 0.0 s" in text
+    assert "bound" not in text

@@ -1,19 +1,27 @@
-"""What a piece of work costs: seconds, and memory beyond what there was before."""
+"""What a piece of work costs: seconds, and memory.
+
+The kernel knows the most memory that a process has had in use, and can be told to count from now
+on. A piece of work may be measured inside of another, so what the kernel forgets is kept by every
+`MemoryWatch` that has begun and not ended.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Cost", "highest_mb", "highest_of_children_mb", "measured"]
+__all__ = ["Cost", "MemoryWatch", "machine_mb", "measured", "note_child"]
 
-_forgotten = [0.0]
 _MAXRSS_IN_MB = 1024 if sys.platform != "darwin" else 1024**2
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass
@@ -22,15 +30,75 @@ class Cost:
 
     Memory that the process had set aside earlier and used again is not in it, so the figure is the
     least that the work needs; in a fresh process it is what it needs.
+
+    Attributes:
+        seconds: wall time.
+        memory_mb: peak above what was in use before.
+        highest_mb: peak of the whole process.
     """
 
     seconds: float = 0.0
     memory_mb: float = 0.0
+    highest_mb: float = 0.0
 
     def add(self, other: Cost) -> None:
         """One piece of work after another: seconds add up, the higher peak counts."""
         self.seconds += other.seconds
         self.memory_mb = max(self.memory_mb, other.memory_mb)
+        self.highest_mb = max(self.highest_mb, other.highest_mb)
+
+
+class MemoryWatch:
+    """The most memory in MB that this process has in use from now on; watches may overlap.
+
+    Where the kernel cannot be told to count anew (it can on Linux), it is the most since the
+    process began.
+
+    Attributes:
+        before: MB in use when the watch began; without a new count, the most until then.
+
+    Examples:
+        >>> watch = MemoryWatch()
+        >>> watch.highest() >= watch.before > 0
+        True
+    """
+
+    def __init__(self) -> None:
+        highest = _highest_mb()
+        for watch in _watches:
+            watch._own = max(watch._own, highest)
+        self.before: float = highest
+        with contextlib.suppress(OSError):
+            _RESET.write_text("5")  # the peak counts from now on
+            self.before = _status("VmRSS")
+        self._own: float = self.before
+        self._noted = 0.0
+        self._children_before = _highest_of_children_mb()
+        _watches.add(self)
+
+    def highest(self) -> float:
+        """The most that this process has had in use since the watch began."""
+        self._own = max(self._own, _highest_mb())
+        return self._own
+
+    def highest_with_children(self) -> float:
+        """The same, or the most of one of its children, if that is more.
+
+        Of the children that have ended the system knows the most that any had in use, and so only
+        if it has become more since the watch began; `note_child` tells of others.
+        """
+        ended = _highest_of_children_mb()
+        found = ended if ended > self._children_before else 0.0
+        return max(self.highest(), self._noted, found)
+
+
+_watches: weakref.WeakSet[MemoryWatch] = weakref.WeakSet()
+
+
+def note_child(highest_mb: float) -> None:
+    """Tell the watches of this process of the most that a child of it has had in use, in MB."""
+    for watch in _watches:
+        watch._noted = max(watch._noted, highest_mb)
 
 
 @contextlib.contextmanager
@@ -44,41 +112,30 @@ def measured() -> Iterator[Cost]:
         True
     """
     cost = Cost()
-    before = _start_of_memory()
+    watch = MemoryWatch()
     started = time.perf_counter()
     try:
         yield cost
     finally:
         cost.seconds = time.perf_counter() - started
-        cost.memory_mb = max(0.0, _peak_of_memory() - before)
+        cost.highest_mb = watch.highest()
+        cost.memory_mb = max(0.0, cost.highest_mb - watch.before)
 
 
-def highest_mb() -> float:
-    """The most memory that this process has had in use, in MB.
+def machine_mb() -> float:
+    """Memory that there is for all processes in MB: of the machine, or what a container may use.
 
-    Measuring a piece of work makes the system forget what was before it, so that is kept here.
+    Where the system does not tell, infinity.
     """
-    return max(_forgotten[0], _peak_of_memory())
+    found = math.inf
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1024**2
+    with contextlib.suppress(ValueError, OSError):
+        found = min(found, int(_LIMIT.read_text()) / 1024**2)
+    return found
 
 
-def _start_of_memory() -> float:
-    with contextlib.suppress(OSError):
-        _forgotten[0] = highest_mb()
-        _RESET.write_text("5")  # the peak counts from now on
-        return _status("VmRSS")
-    return _peak_of_memory()
-
-
-def highest_of_children_mb() -> float:
-    """The most memory that a child of this process had in use, of those that have ended, in MB."""
-    if sys.platform == "win32":
-        return float("nan")
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / _MAXRSS_IN_MB
-
-
-def _peak_of_memory() -> float:
+def _highest_mb() -> float:
     with contextlib.suppress(OSError):
         return _status("VmHWM")
     if sys.platform == "win32":
@@ -86,6 +143,15 @@ def _peak_of_memory() -> float:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MAXRSS_IN_MB
+
+
+def _highest_of_children_mb() -> float:
+    """Of those that have ended."""
+    if sys.platform == "win32":
+        return float("nan")
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / _MAXRSS_IN_MB
 
 
 def _status(key: str) -> float:

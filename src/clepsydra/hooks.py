@@ -17,6 +17,7 @@ from typing import Any
 
 import pandas as pd
 from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
 from kedro.io import DatasetError
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
@@ -27,7 +28,8 @@ from clepsydra.config import ModelsConfig, TaskConfig, meant_for_other_data, par
 from clepsydra.environment import EVENTS_VARIABLE, PARENT_RUN_VARIABLE, RUN_ID_VARIABLE
 from clepsydra.errors import ConfigError
 from clepsydra.models.planning import only
-from clepsydra.profile import profile_table, usage
+from clepsydra.pipelines.report.gantt import draw_run
+from clepsydra.profile import NodeWatch, dependencies_of, explained, profile_table
 from clepsydra.structure import current_structure, follow
 from clepsydra.summary import format_summary
 
@@ -40,7 +42,7 @@ class LineHooks:
     """What the line adds to a Kedro run."""
 
     def __init__(self) -> None:
-        self._starts: dict[str, dict[str, float]] = {}
+        self._watches: dict[str, NodeWatch] = {}
         self._saved: dict[str, int] = {}
         self._run_started = 0.0
         self._thread_limit: threadpool_limits | None = None
@@ -65,12 +67,20 @@ class LineHooks:
         handle, path = tempfile.mkstemp(prefix="clepsydra-events-", suffix=".jsonl")
         os.close(handle)
         os.environ[EVENTS_VARIABLE] = path
+        self._watches.clear()
         self._run_started = time.time()
 
     @hook_impl
     def before_dataset_loaded(self, node: Node) -> None:
-        if node.name not in self._starts:
-            self._starts[node.name] = usage()
+        self._begin(node)
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        self._begin(node)  # one that loads nothing
+
+    def _begin(self, node: Node) -> None:
+        if node.name not in self._watches:
+            self._watches[node.name] = NodeWatch()
             self._saved[node.name] = 0
         if self._thread_limit is None:
             self._thread_limit = threadpool_limits(int(os.environ.get("OMP_NUM_THREADS", "1")))
@@ -87,34 +97,36 @@ class LineHooks:
             self._write_event(node)
 
     def _write_event(self, node: Node) -> None:
-        path, start = os.environ.get(EVENTS_VARIABLE), self._starts.pop(node.name, None)
-        if not path or start is None:
+        path, watch = os.environ.get(EVENTS_VARIABLE), self._watches.pop(node.name, None)
+        if not path or watch is None:
             return
-        event = {"node": node.name, "pid": os.getpid(), "start": start, "end": usage()}
         with Path(path).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(event) + "\n")
+            file.write(json.dumps(watch.event(node.name)) + "\n")
 
     @hook_impl
     def after_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any
     ) -> None:
-        profile = profile_table(self._take_events(), pipeline, os.environ[RUN_ID_VARIABLE])
-        catalog.save("run_profile", _with_earlier_stages(profile, catalog))
         wall = time.time() - self._run_started
+        profile = profile_table(self._take_events(), pipeline, os.environ[RUN_ID_VARIABLE])
+        _save_profile(profile, catalog)
         run_summary = None
         if "run_summary" in pipeline.all_outputs():
             try:
                 run_summary = catalog.load("run_summary")
             except DatasetError as error:
                 _LOGGER.warning("The summary of the run cannot be read: %s", error)
-        lines = format_summary(run_summary, profile, wall, run_params.get("runner", ""))
+        n_shards = current_structure().n_shards
+        lines = format_summary(run_summary, profile, wall, run_params.get("runner", ""), n_shards)
         print(lines, flush=True)
         if run_summary:
             print(_where_to_look(catalog), flush=True)
 
     @hook_impl
-    def on_pipeline_error(self) -> None:
-        self._take_events()
+    def on_pipeline_error(self, pipeline: Pipeline, catalog: Any) -> None:
+        profile = profile_table(self._take_events(), pipeline, os.environ[RUN_ID_VARIABLE])
+        if len(profile):
+            _save_profile(profile, catalog)
 
     def _take_events(self) -> list[dict[str, Any]]:
         path = Path(os.environ.pop(EVENTS_VARIABLE, ""))
@@ -137,13 +149,27 @@ def _check_sources_of(conf_catalog: dict[str, Any]) -> None:
             )
 
 
+def _save_profile(profile: pd.DataFrame, catalog: Any) -> None:
+    """Keep what the nodes took, as a table and as a chart; no run fails for it."""
+    try:
+        profile = _with_earlier_stages(profile, catalog)
+        catalog.save("run_profile", profile)
+        catalog.save("figure_profile", draw_run(profile))
+    except Exception as error:  # of a disk, a store, an entry of the catalog
+        _LOGGER.warning("The profile of the run cannot be saved: %s", error)
+
+
 def _with_earlier_stages(profile: pd.DataFrame, catalog: Any) -> pd.DataFrame:
     """Add the nodes that other sessions of the same orchestrated run have run."""
-    if PARENT_RUN_VARIABLE not in os.environ or not catalog.exists("run_profile"):
+    run = os.environ.get(PARENT_RUN_VARIABLE)
+    if not run or not catalog.exists("run_profile"):
         return profile
     earlier = catalog.load("run_profile")
-    same_run = earlier["run_id"].isin(profile["run_id"]) & ~earlier["node"].isin(profile["node"])
-    return pd.concat([earlier[same_run], profile], ignore_index=True)
+    earlier = earlier[(earlier["run_id"] == run) & ~earlier["node"].isin(profile["node"])]
+    if profile.empty or earlier.empty:
+        return profile if earlier.empty else earlier
+    whole = pd.concat([earlier, profile], ignore_index=True)
+    return explained(whole, dependencies_of(pipelines["__default__"]))
 
 
 def _check_clock(pipeline: Pipeline, catalog: Any) -> None:
@@ -201,10 +227,11 @@ def _where_to_look(catalog: Any) -> str:
     lines = ["Where to look:"]
     for name, what in {
         "report_page": "the run on one page; open it in a browser",
+        "figure_profile": "which node ran when, and the critical path (Plotly)",
         "forecasts": "the published forecasts, table 'forecasts' (SQLite)",
         "quarantine": "rejected rows, with file, line and reason",
     }.items():
-        path = getattr(catalog[name], "_filepath", None)
+        path = getattr(catalog[name], "_filepath", None) if name in catalog else None
         if path:
             path = os.path.relpath(str(path)) if Path(str(path)).exists() else path
             lines.append(f"  {path}  {what}")

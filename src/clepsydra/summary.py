@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import pandas as pd
 
+from clepsydra.advice import advise
+from clepsydra.cost import machine_mb
+from clepsydra.critical_path import seconds_at_best
 from clepsydra.pipelines.report.lines import labelled
 from clepsydra.pipelines.report.text import describe_run
-from clepsydra.profile import parallel_efficiency
+from clepsydra.profile import parallel_efficiency, seconds_of_path
 
 __all__ = ["format_summary"]
 
@@ -16,7 +20,11 @@ _WIDTH = 78
 
 
 def format_summary(
-    run_summary: dict[str, Any] | None, profile: pd.DataFrame, wall: float, runner: str
+    run_summary: dict[str, Any] | None,
+    profile: pd.DataFrame,
+    wall: float,
+    runner: str,
+    n_shards: int | None = None,
 ) -> str:
     """The lines to print when a run ends.
 
@@ -25,15 +33,16 @@ def format_summary(
         profile: from `profile_table`.
         wall: seconds the run took.
         runner: name of the runner.
+        n_shards: the parameter, for advice.
     """
     lines = ["", "─" * _WIDTH]
     if run_summary:
         lines += describe_run(run_summary)
-    lines += _costs(profile, wall, runner)
+    lines += _costs(profile, wall, runner, n_shards)
     return "\n".join([*lines, "─" * _WIDTH])
 
 
-def _costs(profile: pd.DataFrame, wall: float, runner: str) -> list[str]:
+def _costs(profile: pd.DataFrame, wall: float, runner: str, n_shards: int | None) -> list[str]:
     if profile.empty:
         return [labelled("time", f"{wall:.1f} s; no node was timed")]
     processes, efficiency = parallel_efficiency(profile, wall)
@@ -42,16 +51,44 @@ def _costs(profile: pd.DataFrame, wall: float, runner: str) -> list[str]:
     )
     parts = [f"{name} {row.seconds:.1f}" for name, row in stages.sort_values("start").iterrows()]
     lines = [
-        labelled("time", f"{wall:.1f} s, {len(profile)} nodes, {_class_name(runner)}"),
+        labelled("time", f"{wall:.1f} s, {_counted(len(profile), 'node')}, {_class_name(runner)}"),
     ]
     for start in range(0, len(parts), 5):
         text = ", ".join(parts[start : start + 5])
         lines.append(labelled("stages, s" if start == 0 else "", text))
-    lines += [
-        labelled("parallel", f"{processes} processes, {efficiency:.0%} of their time in nodes"),
-        labelled("memory", f"{profile['peak_mb'].max():,.0f} MB in the largest process"),
-    ]
+    for name, text in {
+        "parallel": f"{_counted(processes, 'process')}, {efficiency:.0%} of their time in nodes",
+        "critical path": _critical_path(profile, wall),
+        "bound": _bound(profile, processes),
+        "memory": f"{profile['peak_mb'].max():,.0f} MB in the largest process",
+        "advice": advise(profile, wall, machine_mb(), n_shards),
+    }.items():
+        wrapped = textwrap.wrap(text, _WIDTH - len(labelled("", "")), break_on_hyphens=False)
+        lines += [labelled("" if number else name, line) for number, line in enumerate(wrapped)]
     return lines
+
+
+def _critical_path(profile: pd.DataFrame, wall: float) -> str:
+    path = profile[profile["on_critical_path"]]
+    seconds, longest = path["seconds"].sum(), path.loc[path["seconds"].idxmax()]
+    return (
+        f"{seconds:.1f} s in {_counted(len(path), 'node')}, {seconds / wall:.0%} of the time; "
+        f"longest {longest['node']} {longest['seconds']:.1f} s"
+    )
+
+
+def _bound(profile: pd.DataFrame, processes: int) -> str:
+    work, path = float(profile["seconds"].sum()), seconds_of_path(profile)
+    if path <= 0:
+        return ""
+    least = seconds_at_best(work, path, processes)
+    text = f"{least:.1f} s at best on {_counted(processes, 'process')}, {path:.1f} s on any number"
+    return f"{text}, {work / path:.1f} times as fast as one"
+
+
+def _counted(number: int, noun: str) -> str:
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{number} {noun}{plural if number != 1 else ''}"
 
 
 def _class_name(description: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import pandas as pd
 from pebble import ProcessExpired, ProcessPool
 
-from clepsydra.cost import Cost, measured
+from clepsydra.cost import Cost, measured, note_child
 
 __all__ = ["Failure", "Isolation", "described"]
 
@@ -153,9 +153,11 @@ class Isolation:
             self._pool = ProcessPool(1, context=multiprocessing.get_context(method))
         started = time.perf_counter()
         try:
-            return self._pool.schedule(
+            result, spent = self._pool.schedule(
                 _measured, args=(work, *arguments), timeout=deadline
             ).result()
+            note_child(spent.highest_mb)
+            return result, spent
         except WaitedTooLong:
             failure = Failure(f"timed out after {deadline:g} s", hung=True)
         except ProcessExpired as error:
