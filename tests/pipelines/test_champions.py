@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from clepsydra.config import EvaluateConfig, ModelsConfig
 from clepsydra.models.intervals import quantile_columns
 from clepsydra.pipelines.evaluate.champions import choose_champions
+from clepsydra.pipelines.evaluate.evidence import gather_evidence, pool_evidence
 from clepsydra.pipelines.evaluate.nodes import score_backtests
 from helpers import make_task
 
@@ -50,6 +51,7 @@ def choose(
     segments: Mapping[str, str] | None = None,
     steps: Mapping[str, int] | None = None,
     lent: Mapping[tuple[str, str], int] | None = None,
+    parts: int = 1,
     **options: Any,
 ) -> pd.DataFrame:
     """Champions from the absolute error of every series and model in each window.
@@ -57,6 +59,7 @@ def choose(
     Series are of no segment and of a thousand steps, if it is not said otherwise; an error that is
     missing is one of a window without an actual. In the last `lent` windows that select,
     and all after them, another one stood in for a model of a series; in the first ones if negative.
+    The series are in so many shards.
     """
     names = ("select",) * windows + ("report",) * 2
     table = pd.DataFrame({"role": names, "cutoff": DAYS[: windows + 2]})
@@ -74,17 +77,25 @@ def choose(
     backtests["is_fallback"] = (number < -count) | ((count > 0) & (number >= windows - count))
     unique_ids = pd.Series(ids or list(errors), name="unique_id")
     scales = pd.DataFrame({"unique_id": unique_ids, "scale": 1.0, "squared_scale": 1.0})
-    return choose_champions(
-        score_backtests(backtests, table, scales),
-        backtests,
-        table,
-        describe(unique_ids, [DAYS[windows], DAYS[windows + 2]], segments or {}, steps or {}),
-        pd.DataFrame({"unique_id": unique_ids, "ds": DAYS[-1]}),
-        TASK,
-        models,
-        EvaluateConfig(**options),
-        roles,
-    )
+    metrics = score_backtests(backtests, table, scales)[0]
+    segments = describe(unique_ids, [DAYS[windows], DAYS[windows + 2]], segments or {}, steps or {})
+    future = pd.DataFrame({"unique_id": unique_ids, "ds": DAYS[-1]})
+    evaluate = EvaluateConfig(**options)
+    shards = [
+        [frame[frame["unique_id"].isin(its)] for frame in (metrics, backtests, segments)]
+        for its in (unique_ids[number::parts] for number in range(parts))
+    ]
+    gathered = [gather_evidence(*shard, table, models, roles) for shard in shards]
+    evidence, spread = zip(*gathered, strict=True)
+    records, noise = pool_evidence(models, evaluate, *evidence, *spread)
+    found = [
+        choose_champions(
+            its, records, noise, shard[2], table, future, TASK, models, evaluate, roles
+        )
+        for its, shard in zip(evidence, shards, strict=True)
+    ]
+    whole = pd.concat(found).set_index("unique_id").loc[unique_ids]
+    return whole.reset_index()
 
 
 def describe(
