@@ -99,7 +99,12 @@ def summary(**changes: Any) -> dict[str, Any]:
         "forecast_failures": pd.DataFrame({"model": pd.Series(dtype=object)}),
         "costs": COSTS,
         "canary": pd.DataFrame({"model": ["m", "n"], "verdict": ["clean", "not tested"]}),
-        "forecasts": forecasts(),
+        "publication": {
+            "series": 1,
+            "rows": 24,
+            "first_step": "2013-01-04 00:00:00",
+            "last_step": "2013-01-04 23:00:00",
+        },
         "retraining": {"reasons": [], "forecasts_due": 0},
         "clock": {"as_of": "2013-01-04", "cutoff": CUTOFF.isoformat()},
         "plan": everything(MODELS, 2),
