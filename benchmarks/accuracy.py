@@ -33,6 +33,7 @@ from typing import Any
 
 import yaml
 
+from _line import prepare, run_line
 from _results import (
     PROJECT,
     RESULTS,
@@ -40,7 +41,6 @@ from _results import (
     Usage,
     format_table,
     format_targets,
-    measure,
     write_results,
 )
 from accuracy_data import DATA, AbsentError, Run, runs
@@ -72,25 +72,19 @@ def go(
     Returns:
         The data folder, and what it took.
     """
-    conf, data = folder / "conf", folder / "data"
-    shutil.copytree(PROJECT / "conf", conf)
-    environment = conf / run.environment
-    environment.mkdir(exist_ok=True)
-    settings = {
-        "globals.yml": {"data_root": str(data)},
-        "parameters.yml": run.written(folder / "train.csv"),
-    }
-    for name, values in settings.items():
-        file = environment / name
-        before = yaml.safe_load(file.read_text()) if file.exists() else None
-        values = {**(before or {}), **values}
-        if network and name == "parameters.yml":
-            values["models"] = joined(values.get("models") or _models_of_base(), network, left_out)
-            values["budget"] = {"minutes": None}
-        file.write_text(yaml.safe_dump(values, sort_keys=False))
-    command = [sys.executable, "-m", "kedro", "run", f"--conf-source={conf}"]
-    command.append(f"--env={run.environment}")
-    return data, measure(command, folder / "line.log", {"DO_NOT_TRACK": "1"})
+    parameters = run.written(folder / "train.csv")
+    if network:
+        parameters["models"] = joined(_models_of(run, parameters), network, left_out)
+        parameters["budget"] = {"minutes": None}
+    data = prepare(folder, parameters, run.environment)
+    return data, run_line(folder, environment=run.environment)
+
+
+def _models_of(run: Run, parameters: dict[str, Any]) -> Any:
+    file = PROJECT / "conf" / run.environment / "parameters.yml"
+    its = yaml.safe_load(file.read_text()) if file.exists() else None
+    base = yaml.safe_load((PROJECT / "conf/base/parameters/train.yml").read_text())
+    return {**base, **(its or {}), **parameters}["models"]
 
 
 def joined(models: Any, network: str, left_out: Sequence[str] = ()) -> dict[str, Any]:
@@ -103,10 +97,6 @@ def joined(models: Any, network: str, left_out: Sequence[str] = ()) -> dict[str,
     for name, combination in every.combinations.items():
         added[name] = {"options": {"of": [*combination.of, "network"]}}
     return {**listed, **added}
-
-
-def _models_of_base() -> dict[str, Any]:
-    return yaml.safe_load((PROJECT / "conf/base/parameters/train.yml").read_text())["models"]
 
 
 def outcome(

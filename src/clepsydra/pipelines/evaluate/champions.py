@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -104,22 +105,60 @@ def choose_champions(
     obstacles = _obstacles(known, known.index[is_few & (known["steps"] > 0)], future, task, models)
     margins = noise.pivot(index="combination", columns="model", values="error")
     margins = margins.reindex(index=list(models.combinations), columns=names)
+    choice = _Choice(names, models.reference, list(models.combinations), margins.to_numpy())
+    columns = (known.index, score.to_numpy(), own.reindex(known.index).to_numpy(), told_by)
     rows = []
-    for unique_id, its_score in score.iterrows():
+    for unique_id, its_score, ratios, segment in zip(*columns, strict=True):
         its_obstacles = obstacles.get(str(unique_id), {})
-        leader, name = _best(its_score, margins, models, its_obstacles)
-        if len(its_obstacles) == len(models.root):
+        place, leader = choice.of(its_score, [names.index(name) for name in its_obstacles])
+        name = names[place]
+        if len(its_obstacles) == len(names):
             reason = f"no model can forecast it yet ({name}: {its_obstacles[name]})"
         else:
-            ratio = own[name].get(unique_id)
-            reason = _evidence(
-                name, ratio, its_score[name], told_by[unique_id], pooled, models.reference
-            )
-            reason += _passed_over(its_score, its_obstacles)
-        if name != leader:
-            reason += f"; {leader} is better by less than the windows' noise"
+            ratio = ratios[place]
+            reason = _evidence(name, ratio, its_score[place], segment, pooled, models.reference)
+            reason += _passed_over(its_score, names, its_obstacles)
+        if place != leader:
+            reason += f"; {names[leader]} is better by less than the windows' noise"
         rows.append((unique_id, name, reason))
     return pd.DataFrame(rows, columns=["unique_id", "model", "reason"])
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """How one of the models is taken, by their places.
+
+    Attributes:
+        names: of all models.
+        reference: one of them.
+        combinations: some of them.
+        margins: `[C, M]`, of the combinations over all models: what is no more than noise.
+    """
+
+    names: list[str]
+    reference: str
+    combinations: list[str]
+    margins: np.ndarray
+
+    def of(self, score: np.ndarray, unable: list[int]) -> tuple[int, int]:
+        """The model that is taken, and the one of the lowest score, of those that are able."""
+        able = score.copy()
+        able[unable] = np.nan
+        reference = self.names.index(self.reference)
+        if np.isnan(able).all():
+            first = next((i for i in range(len(able)) if i not in unable), reference)
+            return first, first
+        leader = int(np.nanargmin(able))
+        if leader == reference:
+            return leader, leader
+        combined = [self.names.index(name) for name in self.combinations]
+        margin = self.margins[:, leader]
+        near = [
+            (able[place], place)
+            for place, least in zip(combined, margin, strict=True)
+            if able[place] < score[reference] and able[place] - able[leader] < least
+        ]
+        return (min(near)[1] if near else leader), leader
 
 
 def _table(evidence: pd.DataFrame, value: str, ids: pd.Index, names: list[str]) -> pd.DataFrame:
@@ -187,26 +226,9 @@ def _obstacles(
     return found
 
 
-def _best(
-    score: pd.Series, noise: pd.DataFrame, models: ModelsConfig, obstacles: dict[str, str]
-) -> tuple[str, str]:
-    """The model of the lowest score, and the one that is taken, of those without an obstacle."""
-    able = score.drop(list(obstacles))
-    if able.isna().all():
-        first = str(able.index[0]) if len(able) else models.reference
-        return first, first
-    leader = str(able.idxmin())
-    if leader == models.reference:
-        return leader, leader
-    combined = able[[name for name in noise.index if name in able.index]]
-    margin = noise.loc[combined.index, leader]
-    near = combined[(combined < score[models.reference]) & (combined - able[leader] < margin)]
-    return leader, str(near.idxmin()) if len(near) else leader
-
-
 def _evidence(
     name: str,
-    own: float | None,
+    own: float,
     blended: float,
     told_by: str,
     records: dict[str, _Record],
@@ -230,7 +252,9 @@ def _evidence(
     return f"no window of its own: the best model for {segment} ({figures})"
 
 
-def _passed_over(score: pd.Series, obstacles: dict[str, str]) -> str:
+def _passed_over(score: np.ndarray, names: list[str], obstacles: dict[str, str]) -> str:
     """Why a model that would lead is not taken."""
-    best = str(score.idxmin() if score.notna().any() else score.index[0])
+    if not obstacles:
+        return ""
+    best = names[0 if np.isnan(score).all() else int(np.nanargmin(score))]
     return f"; {best} cannot forecast it ({obstacles[best]})" if best in obstacles else ""

@@ -33,7 +33,7 @@ def create_pipeline(n_shards: int, has_hierarchy: bool = False) -> Pipeline:
     """
     return Pipeline(
         [
-            *per_shard(_SCORES, n_shards, _SHARED).nodes,
+            *per_shard(_scores(), n_shards, _SHARED).nodes,
             *(node for number in range(n_shards) for node in _champions(number)),
             *_together(n_shards),
             Node(
@@ -61,59 +61,61 @@ def create_pipeline(n_shards: int, has_hierarchy: bool = False) -> Pipeline:
     )
 
 
-_SCORES = Pipeline(
-    [
-        Node(
-            seasonal_scales,
-            inputs=["panel@pandas", "windows", "params:task"],
-            outputs="scales@pandas",
-            name="seasonal_scales",
-        ),
-        Node(
-            score_backtests,
-            inputs=["backtests@pandas", "windows", "scales@pandas"],
-            outputs=["metrics@pandas", "totals"],
-            name="score_backtests",
-        ),
-        Node(
-            measure_losses,
-            inputs=["backtests@pandas", "windows", "scales@pandas"],
-            outputs="losses",
-            name="measure_losses",
-        ),
-        Node(
-            segment_series,
-            inputs=[
-                "panel@pandas",
-                "series",
-                "windows",
-                "clock",
-                "params:sources",
-                "params:task",
-                "params:windows",
-                "params:cleaning",
-                "params:evaluate",
-            ],
-            outputs="segments@pandas",
-            name="segment_series",
-        ),
-        *(
+def _scores() -> Pipeline:
+    """What is said of the series of a shard by themselves."""
+    return Pipeline(
+        [
             Node(
-                bind(gather_evidence, roles=roles),
+                seasonal_scales,
+                inputs=["panel@pandas", "windows", "params:task"],
+                outputs="scales@pandas",
+                name="seasonal_scales",
+            ),
+            Node(
+                score_backtests,
+                inputs=["backtests@pandas", "windows", "scales@pandas"],
+                outputs=["metrics@pandas", "totals"],
+                name="score_backtests",
+            ),
+            Node(
+                measure_losses,
+                inputs=["backtests@pandas", "windows", "scales@pandas"],
+                outputs="losses",
+                name="measure_losses",
+            ),
+            Node(
+                segment_series,
                 inputs=[
-                    "metrics@pandas",
-                    "backtests@pandas",
-                    "segments@pandas",
+                    "panel@pandas",
+                    "series",
                     "windows",
-                    "planned_models",
+                    "clock",
+                    "params:sources",
+                    "params:task",
+                    "params:windows",
+                    "params:cleaning",
+                    "params:evaluate",
                 ],
-                outputs=[f"{which}.evidence", f"{which}.spread"],
-                name=f"gather_evidence_of_{which}",
-            )
-            for which, roles in _CHAMPIONS.items()
-        ),
-    ]
-)
+                outputs="segments@pandas",
+                name="segment_series",
+            ),
+            *(
+                Node(
+                    bind(gather_evidence, roles=roles),
+                    inputs=[
+                        "metrics@pandas",
+                        "backtests@pandas",
+                        "segments@pandas",
+                        "windows",
+                        "planned_models",
+                    ],
+                    outputs=[f"{which}.evidence", f"{which}.spread"],
+                    name=f"gather_evidence_of_{which}",
+                )
+                for which, roles in _CHAMPIONS.items()
+            ),
+        ]
+    )
 
 
 def _champions(number: int) -> list[Node]:
