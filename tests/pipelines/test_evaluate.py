@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_error
 
 from clepsydra.config import EvaluateConfig, ModelsConfig
 from clepsydra.models.intervals import quantile_columns
+from clepsydra.models.losses import pool_losses
 from clepsydra.models.metrics import METRICS
 from clepsydra.pipelines.evaluate.nodes import (
     compare_models,
@@ -275,3 +278,55 @@ def test_where_no_series_has_a_scale_the_absolute_error_judges(
     mae = score(metrics, "report", "mae").loc["flat"]
     assert verdict["champion_mase"] is None
     assert verdict["relative_error"] == pytest.approx(mae["good"] / mae["ref"])
+
+
+@settings(max_examples=8)
+@given(st.lists(st.integers(0, 6), min_size=5, max_size=5))
+def test_what_is_found_is_the_same_in_any_shards(
+    panel: pd.DataFrame, backtests: pd.DataFrame, windows: pd.DataFrame, shards: list[int]
+) -> None:
+    champions = pd.DataFrame({"unique_id": ["a", "b", "c", "flat", "new"], "model": "good"})
+    shard = dict(zip(champions["unique_id"], shards, strict=True))
+
+    def evaluated(split: list[set[str]]) -> dict[str, Any]:
+        found = [
+            _evaluate(
+                *(frame[frame["unique_id"].isin(its)] for frame in (panel, backtests)), windows
+            )
+            for its in split
+        ]
+        metrics, totals, losses, scales = zip(*found, strict=True)
+        pooled = pool_losses(*losses)
+        scores = [
+            score_champions(table, champions[champions["unique_id"].isin(its)], scale, MODELS)
+            for its, table, scale in zip(split, metrics, scales, strict=True)
+        ]
+        together = in_order(*scores)
+        return {
+            "metrics": in_order(*metrics),
+            "losses": pooled,
+            "leaderboard": rank_models(pooled, EvaluateConfig(bootstrap=100), *totals),
+            "champion_scores": together,
+            "verdict": judge_champions(together, in_order(*scales), windows, MODELS),
+        }
+
+    whole = evaluated([set(shard)])
+    parts = evaluated([{uid for uid in shard if shard[uid] == number} for number in range(7)])
+    assert parts.pop("verdict") == pytest.approx(whole.pop("verdict"))
+    for name, table in parts.items():
+        pd.testing.assert_frame_equal(table, whole[name], obj=name)
+
+
+def _evaluate(
+    panel: pd.DataFrame, backtests: pd.DataFrame, windows: pd.DataFrame
+) -> tuple[pd.DataFrame, ...]:
+    scales = seasonal_scales(panel, windows, TASK)
+    losses = measure_losses(backtests, windows, scales)
+    return *score_backtests(backtests, windows, scales), losses, scales
+
+
+def in_order(*parts: pd.DataFrame) -> pd.DataFrame:
+    """The rows of all parts, in order of what tells them apart."""
+    whole = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    keys = [name for name in ("unique_id", "role", "model", "metric") if name in whole]
+    return whole.sort_values(keys, ignore_index=True)
