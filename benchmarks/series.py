@@ -26,15 +26,21 @@ _END = pd.Timestamp("2020-12-01")
 _A_PIECE = 2000
 
 
-def write_series(file: Path, number: int, seed: int = 0) -> int:
+def write_series(file: Path, number: int, shortest: int = 0, seed: int = 0) -> int:
     """Write that many series to a Parquet file: `unique_id`, `ds` (first of the month), `y`.
 
     All end in the same month, and are as long as those they come from: 66 to 144 months.
 
+    Args:
+        file: to write.
+        number: of series.
+        shortest: only series that are so long, in months.
+        seed: of the draws.
+
     Returns:
         How many rows.
     """
-    parts = _parts()
+    parts = [part for part in _parts() if len(part[0]) >= shortest]
     schema = pa.schema([("unique_id", pa.string()), ("ds", pa.date32()), ("y", pa.float64())])
     rows = 0
     with pq.ParquetWriter(file, schema) as writer:
