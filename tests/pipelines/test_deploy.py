@@ -151,3 +151,55 @@ def test_a_bundle_is_the_same_after_json_so_that_forecasting_can_compare_it() ->
     models = ModelsConfig.model_validate({"ridge": {"engine": "mlforecast", "options": options}})
     made, _ = bundle(models=models)
     assert json.loads(json.dumps(made)) == made
+
+
+def champions_of(*ids: str) -> pd.DataFrame:
+    return pd.DataFrame({"unique_id": ids, "model": "good", "reason": "better"}, dtype=object)
+
+
+@pytest.mark.parametrize("promoted", [True, False])
+@pytest.mark.parametrize(
+    ("series", "n_shards", "explained"),
+    [
+        (0, 4, []),
+        (2, 1, ["a", "d"]),
+        (4, 2, ["a", "d"]),
+        (3, 2, ["a", "d"]),
+        (4, 4, ["a"]),
+        (99, 4, ["a", "b", "c", "d", "e", "f"]),
+    ],
+)
+def test_a_shard_explains_its_share_of_the_series(
+    series: int, n_shards: int, explained: list[str], promoted: bool
+) -> None:
+    promotion = {"promoted": promoted, "reference": "ref", "reason": "so it is"}
+    config = ExplainConfig(series=series)
+    _, assigned = promote_champions(champions_of(*"fedcba"), promotion, config, n_shards)
+    assert list(assigned) == ["unique_id", "model", "explain"]
+    assert sorted(assigned.loc[assigned["explain"], "unique_id"]) == explained
+    assert set(assigned["model"]) == {"good" if promoted else "ref"}
+
+
+@pytest.mark.parametrize("promoted", [True, False])
+def test_a_shard_without_series_promotes_nobody(promoted: bool) -> None:
+    promotion = {"promoted": promoted, "reference": "ref", "reason": "so it is"}
+    nobody = champions_of()
+    chosen, assigned = promote_champions(nobody, promotion, ExplainConfig(), n_shards=3)
+    assert list(chosen) == ["unique_id", "model", "reason"]
+    assert assigned.empty
+    filled = promote_champions(CHAMPIONS, promotion, ExplainConfig(), n_shards=3)[1]
+    assert assigned.dtypes.to_dict() == filled.dtypes.to_dict()
+
+
+def test_a_bundle_has_the_champions_of_all_shards_and_the_data_of_each() -> None:
+    promotion = {"promoted": True, "reference": "ref"}
+    shards = [CHAMPIONS[1:], CHAMPIONS[:0], CHAMPIONS[:1]]
+    assigned = [promote_champions(its, promotion, ExplainConfig(), 3)[1] for its in shards]
+    prints = [{"calibration": f"c{number}", "panel": f"p{number}"} for number in range(3)]
+    how = (promotion, make_task(), MODELS, WEIGHTS, CLOCK, *assigned)
+    made = build_bundle(*how, *prints)
+    assert made["champions"] == {"a": "good", "b": "ref"}
+    assert made["panel_sha256"] == ["p0", "p1", "p2"]
+    assert made["calibration_sha256"] == ["c0", "c1", "c2"]
+    other = build_bundle(*how, *prints[:2], {**prints[2], "panel": "changed"})
+    assert other["bundle_id"] != made["bundle_id"]

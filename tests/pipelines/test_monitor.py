@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from clepsydra.config import MonitorConfig, TaskConfig
 from clepsydra.datasets.forecast_store import ForecastQueryDataset
@@ -41,11 +43,11 @@ def forecasts(unique_id: str, cutoff: str, y_hat: float, width: float = 1.0) -> 
     )
 
 
-def measure(folder: Path, published: pd.DataFrame) -> pd.DataFrame:
-    """The accuracy of what was published."""
+def measure(folder: Path, published: pd.DataFrame, panel: pd.DataFrame = PANEL) -> pd.DataFrame:
+    """The accuracy of what was published of the series of a panel."""
     dataset = ForecastQueryDataset(str(folder / "forecasts.db"))
     dataset.save(published)
-    return measure_accuracy(dataset.load(), PANEL, SCALES, CLOCK)
+    return measure_accuracy(dataset.load(), panel, SCALES, CLOCK)
 
 
 def drift_of(*panels: pd.DataFrame, task: TaskConfig | None = None) -> pd.DataFrame:
@@ -79,7 +81,8 @@ def test_steps_without_an_actual_are_not_compared(tmp_path: Path) -> None:
 def test_nothing_due_is_an_empty_table_with_its_columns(tmp_path: Path) -> None:
     found = measure(tmp_path, forecasts("a", "2013-01-03 23:00", 1.0))
     assert found.empty
-    assert {"unique_id", "mae", "mase"} <= set(found.columns)
+    due = measure(tmp_path, forecasts("a", "2013-01-02 23:00", 9.5))
+    assert found.dtypes.to_dict() == due.dtypes.to_dict(), "it is a part of one table with others"
 
 
 def test_a_changed_distribution_is_drift_and_a_steady_one_is_not() -> None:
@@ -107,6 +110,33 @@ def test_false_alarms_are_rare_among_many_series() -> None:
         [make_series(f"s{n}", "2013-01-01", random.normal(size=120)) for n in range(200)]
     )
     assert drift_of(panel)["drifted"].sum() <= 1
+
+
+@settings(max_examples=20)
+@given(st.lists(st.integers(0, 5), min_size=4, max_size=4))
+def test_drift_is_the_same_in_any_shards(shards: list[int]) -> None:
+    random = np.random.default_rng(0)
+    series = [make_series(f"s{n}", "2013-01-01", random.normal(size=120)) for n in range(3)]
+    moved = np.r_[random.normal(size=96), random.normal(1.2, 1, size=24)]
+    panel = pd.concat([*series, make_series("moved", "2013-01-01", moved)])
+    shard = panel["unique_id"].map(dict(zip(panel["unique_id"].unique(), shards, strict=True)))
+    found = drift_of(*(panel[shard == number] for number in range(6)))
+    whole = drift_of(panel)
+    pd.testing.assert_frame_equal(found, whole)
+    its = whole.set_index("unique_id").loc["moved"]
+    assert its["pvalue"] < MONITOR.significance < 4 * its["pvalue"], "by itself it has drifted"
+
+
+def test_accuracy_is_of_the_series_of_the_shard(tmp_path: Path) -> None:
+    table = pd.concat([forecasts(uid, "2013-01-02 23:00", 1.0) for uid in ("a", "zero", "gone")])
+    whole = measure(tmp_path, table)
+    assert whole["unique_id"].tolist() == ["a", "zero"]
+    for unique_id in ("a", "zero"):
+        its = PANEL[PANEL["unique_id"] == unique_id]
+        found = measure(tmp_path, table, its)
+        expected = whole[whole["unique_id"] == unique_id].reset_index(drop=True)
+        pd.testing.assert_frame_equal(found, expected)
+    assert measure(tmp_path, table, PANEL.iloc[:0]).empty
 
 
 def test_a_series_silent_for_more_than_two_seasons_is_stale() -> None:
