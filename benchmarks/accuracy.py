@@ -24,8 +24,6 @@ and the models that its budget left out.
 from __future__ import annotations
 
 import argparse
-import shutil
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,6 +39,7 @@ from _results import (
     Usage,
     format_table,
     format_targets,
+    say,
     write_results,
 )
 from accuracy_data import DATA, AbsentError, Run, runs
@@ -115,7 +114,7 @@ def outcome(
     for number, run in enumerate(runs(data)):
         its = folder / f"{network or 'line'}_{number}"
         its.mkdir(parents=True)
-        _say(f"{data}: {run.name} ...")
+        say(f"{data}: {run.name} ...")
         made, used = go(run, its, network, left_out[number] if left_out else ())
         minutes, peak = minutes + used.seconds / 60, max(peak, used.peak_gb)
         if run.test is None or run.train is None:
@@ -151,8 +150,8 @@ def benchmark(data: str, network: str | None) -> None:
     columns = ["forecaster", "source", *known["shown"], *figures]
     table = [{column: row.get(column) for column in columns} for row in rows]
     targets = [Target(key, found[key], value) for key, value in known["targets"].items()]
-    _say(format_table(table))
-    _say(format_targets(targets))
+    say(format_table(table))
+    say(format_targets(targets))
     write_results(RESULTS / f"accuracy_{data}.json", PACKAGES, rows, targets)
 
 
@@ -160,11 +159,6 @@ def _several(parts: list[dict[str, Any]], suffix: str = "") -> list[dict[str, An
     """The rows of parts, if there is more than one."""
     rows = [{**part, "forecaster": part["forecaster"] + suffix} for part in parts]
     return rows if len(rows) > 1 else []
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 def main() -> None:
@@ -178,7 +172,7 @@ def main() -> None:
         try:
             benchmark(data, arguments.deep)
         except AbsentError as absent:
-            _say(f"skipped: {absent}")
+            say(f"skipped: {absent}")
 
 
 if __name__ == "__main__":

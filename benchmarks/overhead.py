@@ -35,6 +35,7 @@ from _results import (
     format_targets,
     in_another_process,
     measure,
+    say,
     write_results,
 )
 from scale import parameters
@@ -102,12 +103,12 @@ def main() -> None:
     rows, targets = [], []
     with tempfile.TemporaryDirectory() as folder:
         for number in sizes:
-            print(f"{number:,} series ...", file=sys.stderr, flush=True)
+            say(f"{number:,} series ...")
             its, ratio = run(number, Path(folder) / str(number))
             rows += its
             targets.append(Target(f"ratio_{number}", ratio, 1.10))
-    print(format_table(rows))
-    print(format_targets(targets))
+    say(format_table(rows))
+    say(format_targets(targets))
     packages = ["clepsydra", "kedro", "statsforecast", "mlforecast", "lightgbm", "pandas"]
     write_results(RESULTS / "overhead.json", packages, rows, targets)
 

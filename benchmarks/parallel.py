@@ -11,7 +11,6 @@ All runs must make the same forecasts. Prints a table and writes `benchmarks/res
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from _results import (
     format_table,
     format_targets,
     in_another_process,
+    say,
     write_results,
 )
 from overhead import MODELS
@@ -70,16 +70,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "series.parquet"
         in_another_process(write_series, file, SERIES)
-        print("the train stage ...", file=sys.stderr, flush=True)
+        say("the train stage ...")
         data = prepare(Path(folder) / "train", parameters(file, SERIES, local))
         run_line(data.parent, "--pipelines=collect,clean,split")
         rows += runs("train", data, ["--pipelines=train"])
-        print("the whole line ...", file=sys.stderr, flush=True)
+        say("the whole line ...")
         data = prepare(Path(folder) / "line", parameters(file, SERIES, MODELS))
         rows += runs("the whole line", data, [])
     targets = [Target("speedup", rows[len(RUNNERS) - 1]["speedup"], 1.85, "higher")]
-    print(format_table(rows))
-    print(format_targets(targets))
+    say(format_table(rows))
+    say(format_targets(targets))
     packages = ["clepsydra", "kedro", "statsforecast", "mlforecast", "lightgbm", "pandas"]
     write_results(RESULTS / "parallel.json", packages, rows, targets)
 

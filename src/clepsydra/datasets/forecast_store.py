@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 from kedro.io import AbstractDataset, DatasetError
@@ -181,7 +182,8 @@ def _insert(connection: sa.Connection, table: sa.Table, frame: pd.DataFrame) -> 
         if name in _TIMES:
             codes, times = pd.factorize(column)
             texts = pd.DatetimeIndex(times).strftime("%Y-%m-%d %H:%M:%S.%f").to_numpy(dtype=object)
-            columns.append(texts[codes].tolist())
+            # A time that is missing has the code -1.
+            columns.append(np.append(texts, [None])[codes].tolist())
         elif column.isna().any():
             columns.append(column.astype(object).where(column.notna(), None).tolist())
         else:

@@ -19,7 +19,8 @@ __all__ = [
     "measure_freshness",
 ]
 
-_ACCURACY_COLUMNS = ["unique_id", "cutoff", "model", "steps", "mae", "mase", "coverage_80"]
+_ACCURACY = {"unique_id": object, "cutoff": "datetime64[ns]", "model": object, "steps": int}
+_ACCURACY |= {"mae": float, "mase": float, "coverage_80": float}
 
 
 def measure_accuracy(
@@ -41,7 +42,7 @@ def measure_accuracy(
     actuals = panel.loc[~panel["is_imputed"], ["unique_id", "ds", "y"]]
     due = earlier.merge(actuals, on=["unique_id", "ds"], how="inner")
     if due.empty:
-        return pd.DataFrame(columns=_ACCURACY_COLUMNS)
+        return pd.DataFrame(columns=list(_ACCURACY)).astype(_ACCURACY)
     due["error"] = (due["y_hat"] - due["y"]).abs()
     due["inside"] = (due["y"] >= due["q0.1"]) & (due["y"] <= due["q0.9"])
     accuracy = (
@@ -51,7 +52,7 @@ def measure_accuracy(
     )
     scale = accuracy["unique_id"].map(scales.set_index("unique_id")["scale"])
     accuracy["mase"] = accuracy["mae"] / scale.where(scale > 0)
-    return accuracy[_ACCURACY_COLUMNS]
+    return accuracy[list(_ACCURACY)]
 
 
 def compare_seasons(panel: pd.DataFrame, task: TaskConfig) -> pd.DataFrame:
