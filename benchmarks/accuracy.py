@@ -24,8 +24,6 @@ and the models that its budget left out.
 from __future__ import annotations
 
 import argparse
-import shutil
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +31,7 @@ from typing import Any
 
 import yaml
 
+from _line import prepare, run_line
 from _results import (
     PROJECT,
     RESULTS,
@@ -40,7 +39,7 @@ from _results import (
     Usage,
     format_table,
     format_targets,
-    measure,
+    say,
     write_results,
 )
 from accuracy_data import DATA, AbsentError, Run, runs
@@ -72,25 +71,19 @@ def go(
     Returns:
         The data folder, and what it took.
     """
-    conf, data = folder / "conf", folder / "data"
-    shutil.copytree(PROJECT / "conf", conf)
-    environment = conf / run.environment
-    environment.mkdir(exist_ok=True)
-    settings = {
-        "globals.yml": {"data_root": str(data)},
-        "parameters.yml": run.written(folder / "train.csv"),
-    }
-    for name, values in settings.items():
-        file = environment / name
-        before = yaml.safe_load(file.read_text()) if file.exists() else None
-        values = {**(before or {}), **values}
-        if network and name == "parameters.yml":
-            values["models"] = joined(values.get("models") or _models_of_base(), network, left_out)
-            values["budget"] = {"minutes": None}
-        file.write_text(yaml.safe_dump(values, sort_keys=False))
-    command = [sys.executable, "-m", "kedro", "run", f"--conf-source={conf}"]
-    command.append(f"--env={run.environment}")
-    return data, measure(command, folder / "line.log", {"DO_NOT_TRACK": "1"})
+    parameters = run.written(folder / "train.csv")
+    if network:
+        parameters["models"] = joined(_models_of(run, parameters), network, left_out)
+        parameters["budget"] = {"minutes": None}
+    data = prepare(folder, parameters, run.environment)
+    return data, run_line(folder, environment=run.environment)
+
+
+def _models_of(run: Run, parameters: dict[str, Any]) -> Any:
+    file = PROJECT / "conf" / run.environment / "parameters.yml"
+    its = yaml.safe_load(file.read_text()) if file.exists() else None
+    base = yaml.safe_load((PROJECT / "conf/base/parameters/train.yml").read_text())
+    return {**base, **(its or {}), **parameters}["models"]
 
 
 def joined(models: Any, network: str, left_out: Sequence[str] = ()) -> dict[str, Any]:
@@ -103,10 +96,6 @@ def joined(models: Any, network: str, left_out: Sequence[str] = ()) -> dict[str,
     for name, combination in every.combinations.items():
         added[name] = {"options": {"of": [*combination.of, "network"]}}
     return {**listed, **added}
-
-
-def _models_of_base() -> dict[str, Any]:
-    return yaml.safe_load((PROJECT / "conf/base/parameters/train.yml").read_text())["models"]
 
 
 def outcome(
@@ -125,7 +114,7 @@ def outcome(
     for number, run in enumerate(runs(data)):
         its = folder / f"{network or 'line'}_{number}"
         its.mkdir(parents=True)
-        _say(f"{data}: {run.name} ...")
+        say(f"{data}: {run.name} ...")
         made, used = go(run, its, network, left_out[number] if left_out else ())
         minutes, peak = minutes + used.seconds / 60, max(peak, used.peak_gb)
         if run.test is None or run.train is None:
@@ -161,8 +150,8 @@ def benchmark(data: str, network: str | None) -> None:
     columns = ["forecaster", "source", *known["shown"], *figures]
     table = [{column: row.get(column) for column in columns} for row in rows]
     targets = [Target(key, found[key], value) for key, value in known["targets"].items()]
-    _say(format_table(table))
-    _say(format_targets(targets))
+    say(format_table(table))
+    say(format_targets(targets))
     write_results(RESULTS / f"accuracy_{data}.json", PACKAGES, rows, targets)
 
 
@@ -170,11 +159,6 @@ def _several(parts: list[dict[str, Any]], suffix: str = "") -> list[dict[str, An
     """The rows of parts, if there is more than one."""
     rows = [{**part, "forecaster": part["forecaster"] + suffix} for part in parts]
     return rows if len(rows) > 1 else []
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 def main() -> None:
@@ -188,7 +172,7 @@ def main() -> None:
         try:
             benchmark(data, arguments.deep)
         except AbsentError as absent:
-            _say(f"skipped: {absent}")
+            say(f"skipped: {absent}")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from _results import (
     format_targets,
     in_another_process,
     measure,
+    say,
     write_results,
 )
 from etl_feed import TIMEZONE, Feed, make_feed
@@ -229,7 +230,7 @@ def compete(
             command = contender.command(feed_folder, feed.as_of, out)
             usage = measure(command, root / "log.txt", contender.env)
             usages[name].append(usage)
-            _say(f"{feed.rows:,} rows, {name}: {usage.seconds:.1f} s, {usage.peak_gb:.2f} GB")
+            say(f"{feed.rows:,} rows, {name}: {usage.seconds:.1f} s, {usage.peak_gb:.2f} GB")
             if name == names[0]:
                 reference = (name, out)
             elif number == 0:
@@ -276,11 +277,6 @@ def targets(large: Sequence[dict[str, Any]], small: Sequence[dict[str, Any]]) ->
     return found
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
 def main() -> None:
     """Make the feeds, run the contenders, print and write the figures."""
     names = list(contenders(1))
@@ -312,7 +308,7 @@ def main() -> None:
             shutil.rmtree(root)
     large, small = measured
     reached = targets(large, small)
-    _say("\n" + format_table([*large, *small]) + "\n\n" + format_targets(reached))
+    say("\n" + format_table([*large, *small]) + "\n\n" + format_targets(reached))
     if output:
         write_results(output, PACKAGES, [*large, *small], reached)
 

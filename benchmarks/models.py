@@ -38,6 +38,7 @@ from _results import (
     format_table,
     format_targets,
     measure,
+    say,
     write_results,
 )
 
@@ -86,11 +87,6 @@ def relative(scores: Path, reference: Path) -> float | None:
     return float(both["own"].mean() / both["naive"].mean()) if len(both) else None
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
 def main() -> None:
     every = specifications()
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -102,29 +98,29 @@ def main() -> None:
     has_deep = importlib.util.find_spec("neuralforecast") is not None
     without = [name for name in names if every[name]["engine"] == "neuralforecast" and not has_deep]
     if without:
-        _say(f"left out without the extra deep (make dev-deep): {', '.join(without)}")
+        say(f"left out without the extra deep (make dev-deep): {', '.join(without)}")
     names = [REFERENCE, *(name for name in names if name not in {REFERENCE, *without})]
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         for data in arguments.data:
             folder = Path(temporary) / data
             folder.mkdir()
-            _say(f"{data}: collecting and cleaning ...")
+            say(f"{data}: collecting and cleaning ...")
             prepare(DATA[data], folder)
             for name in names:
                 out = folder / f"{name}.parquet"
                 row = run_one(name, data, folder, arguments.budget, out)
                 row["over_naive"] = relative(out, folder / f"{REFERENCE}.parquet")
                 rows.append(row)
-                _say(format_table([row]).splitlines()[-1])
-    _say(format_table(rows))
+                say(format_table([row]).splitlines()[-1])
+    say(format_table(rows))
     targets = [
         Target(f"m4_seasonal_naive_{metric}_error", round(abs(row[metric] - published), 6), 0.0005)
         for row in rows
         if (row["data"], row["model"]) == ("m4_hourly", "seasonal_naive_short")
         for metric, published in M4_SEASONAL_NAIVE.items()
     ]
-    _say(format_targets(targets))
+    say(format_targets(targets))
     if not without and set(arguments.data) == set(DATA) and not arguments.models:
         write_results(RESULTS / "models.json", PACKAGES, rows, targets)
 

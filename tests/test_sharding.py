@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,14 +13,17 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline, node
 from kedro.runner import SequentialRunner
 
+from clepsydra.datasets.atomic import ParquetDataset
 from clepsydra.sharding import (
     ALL,
     gather,
     hash_range,
     per_shard,
+    read_series,
     series_hash,
     shard_of,
     sharded,
+    split_by_shard,
 )
 
 
@@ -134,3 +138,43 @@ def test_gathering_empty_shards_keeps_the_columns() -> None:
 def test_tables_without_keys_stay_in_the_order_they_came() -> None:
     found = gather(pd.DataFrame({"a": [3, 1]}), pd.DataFrame({"a": [2]}))
     assert found["a"].tolist() == [3, 1, 2]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 100)), max_size=30),
+    st.integers(1, 5),
+)
+def test_a_table_is_split_into_the_series_of_each_shard_in_their_order(
+    rows: list[tuple[str, int]], n_shards: int
+) -> None:
+    table = pd.DataFrame(rows, columns=["unique_id", "y"]).astype({"unique_id": object, "y": int})
+    ids = pd.Series([*"abcdefgh"])
+    series = pd.DataFrame({"unique_id": ids, "shard": [shard_of(uid, n_shards) for uid in ids]})
+    parts = split_by_shard(table, series.sample(frac=1, random_state=0), n_shards)
+    assert len(parts) == n_shards
+    for number, part in enumerate(parts):
+        expected = [row for row in rows if shard_of(row[0], n_shards) == number]
+        assert list(part.itertuples(index=False, name=None)) == expected
+        assert part.dtypes.to_dict() == table.dtypes.to_dict()
+        assert part.index.tolist() == list(range(len(part)))
+
+
+def files(folder: Path, *frames: pd.DataFrame) -> list[Path]:
+    paths = [folder / f"{number}.parquet" for number in range(len(frames))]
+    for path, frame in zip(paths, frames, strict=True):
+        ParquetDataset(filepath=str(path), save_args={"index": False}).save(frame)
+    return paths
+
+
+def test_some_series_are_read_from_the_files_of_all_shards(tmp_path: Path) -> None:
+    frames = [
+        pd.DataFrame({"unique_id": pd.Series([], dtype=object), "y": pd.Series([], dtype=float)}),
+        pd.DataFrame({"unique_id": ["a", "a", "b"], "y": [1.0, 2.0, 3.0]}),
+        pd.DataFrame({"unique_id": ["c"], "y": [4.0]}),
+        pd.DataFrame({"unique_id": ["d"], "y": [5.0]}),
+    ]
+    found = read_series(files(tmp_path, *frames), ["d", "a", "unheard of"])
+    assert found.to_dict("list") == {"unique_id": ["a", "a", "d"], "y": [1.0, 2.0, 5.0]}
+    nothing = read_series(files(tmp_path, *frames), ["unheard of"])
+    assert nothing.empty
+    assert nothing.dtypes.to_dict() == found.dtypes.to_dict()

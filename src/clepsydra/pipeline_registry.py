@@ -50,13 +50,13 @@ def register_pipelines() -> dict[str, Pipeline]:
             n_shards, structure.target, list(structure.covariates), list(structure.attributes), sums
         ),
         "explore": explore.create_pipeline(n_parts),
-        "split": split.create_pipeline(),
+        "split": split.create_pipeline(n_parts),
         "train": train.create_pipeline(n_parts, models, structure.has_tuning),
         "evaluate": evaluate.create_pipeline(n_parts, sums),
-        "deploy": deploy.create_pipeline(sums),
+        "deploy": deploy.create_pipeline(n_parts, sums),
         "forecast": forecast.create_pipeline(n_parts, models, sums),
-        "monitor": monitor.create_pipeline(),
-        "report": report.create_pipeline(sums),
+        "monitor": monitor.create_pipeline(n_parts),
+        "report": report.create_pipeline(n_parts, sums),
     }
     named = {
         stage: Pipeline(pipeline, namespace=stage, prefix_datasets_with_namespace=False, tags=stage)

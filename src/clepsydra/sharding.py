@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Collection, Iterable
+from pathlib import Path
 
 import pandas as pd
 from kedro.pipeline import Pipeline
 
-__all__ = ["ALL", "gather", "hash_range", "per_shard", "series_hash", "shard_of", "sharded"]
+__all__ = [
+    "ALL",
+    "gather",
+    "gather_parts",
+    "hash_range",
+    "per_shard",
+    "read_series",
+    "series_hash",
+    "shard_of",
+    "sharded",
+    "split_by_shard",
+]
 
 ALL = (0, 1 << 32)
 
@@ -87,3 +100,33 @@ def gather(*frames: pd.DataFrame) -> pd.DataFrame:
     whole = pd.concat(filled or frames[:1], ignore_index=True)
     keys = [key for key in ("unique_id", "cutoff", "ds", "model") if key in whole.columns]
     return whole.sort_values(keys, kind="stable", ignore_index=True) if keys else whole
+
+
+def read_series(files: Iterable[Path], ids: Collection[str]) -> pd.DataFrame:
+    """The rows of some series, of a table in files."""
+    wanted = [("unique_id", "in", list(ids))]
+    parts = [pd.read_parquet(file, filters=wanted) for file in files]
+    filled = [part for part in parts if len(part)] or parts[:1]
+    return pd.concat(filled, ignore_index=True).astype({"unique_id": object})
+
+
+def split_by_shard(frame: pd.DataFrame, series: pd.DataFrame, n_shards: int) -> list[pd.DataFrame]:
+    """The rows of each shard's series.
+
+    Args:
+        frame: `unique_id` and any columns.
+        series: `unique_id`, `shard`.
+        n_shards: how many there are.
+
+    Examples:
+        >>> series = pd.DataFrame({"unique_id": ["a", "b"], "shard": [1, 0]})
+        >>> [list(part["unique_id"]) for part in split_by_shard(series[["unique_id"]], series, 2)]
+        [['b'], ['a']]
+    """
+    shard = frame["unique_id"].map(series.set_index("unique_id")["shard"])
+    return [frame[shard == number].reset_index(drop=True) for number in range(n_shards)]
+
+
+def gather_parts(*files: Path) -> list[Path]:
+    """The shards' files, which together are one table: nothing is read."""
+    return list(files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,12 @@ import pytest
 import sqlalchemy as sa
 from kedro.io import DatasetError
 
-from clepsydra.datasets.forecast_store import ForecastStoreDataset
+from clepsydra.datasets.atomic import ParquetDataset
+from clepsydra.datasets.forecast_store import (
+    ForecastQueryDataset,
+    ForecastStore,
+    ForecastStoreDataset,
+)
 from clepsydra.environment import RUN_ID_VARIABLE
 
 MONDAY, TUESDAY = pd.to_datetime(["2013-07-01 04:00", "2013-07-02 04:00"])
@@ -185,3 +191,117 @@ def test_a_url_serves_as_well_as_a_file(tmp_path: Path) -> None:
 def test_neither_a_file_nor_a_url_is_an_error(credentials: dict[str, str] | None) -> None:
     with pytest.raises(DatasetError, match=r"'filepath'.*or 'credentials' with a 'url'"):
         ForecastStoreDataset(credentials=credentials)
+
+
+def files(folder: Path, *frames: pd.DataFrame) -> list[Path]:
+    """The frames in Parquet files, as shards leave them."""
+    paths = [folder / f"shard_{number}.parquet" for number in range(len(frames))]
+    for path, frame in zip(paths, frames, strict=True):
+        ParquetDataset(filepath=str(path), save_args={"index": False}).save(frame)
+    return paths
+
+
+def test_files_are_published_as_one_frame(store: ForecastStoreDataset, tmp_path: Path) -> None:
+    store.save(forecasts(ids=("b", "c")))
+    store.save(forecasts(ids=("old",)))
+    parts = forecasts(ids=("a",)), forecasts().iloc[:0], forecasts(ids=("b", "c"), model="naive")
+    store.save(files(tmp_path, *parts))
+    pd.testing.assert_frame_equal(published(store), in_order(*parts, forecasts(ids=("old",))))
+    assert store.load()[["run_id", "published_at"]].drop_duplicates()["run_id"].item() == "run-1"
+
+
+@pytest.mark.parametrize(
+    "spoil", [twice_the_same_row, no_series, no_cutoff, no_time, no_model, unknown_column]
+)
+def test_a_failure_in_the_second_file_leaves_the_old_rows_of_the_first(
+    store: ForecastStoreDataset, tmp_path: Path, spoil: Callable[[pd.DataFrame], pd.DataFrame]
+) -> None:
+    store.save(forecasts())
+    before = store.load()
+    good, bad = forecasts(ids=("a",), y_hat=7.0), forecasts(ids=("b",), y_hat=7.0)
+    with pytest.raises(DatasetError):
+        store.save(files(tmp_path, good, spoil(bad)))
+    pd.testing.assert_frame_equal(store.load(), before)
+
+
+def test_a_file_that_cannot_be_read_leaves_the_old_rows(
+    store: ForecastStoreDataset, tmp_path: Path
+) -> None:
+    store.save(forecasts())
+    before = store.load()
+    paths = files(tmp_path, forecasts(ids=("a",), y_hat=7.0), forecasts(ids=("b",)))
+    paths[1].write_bytes(b"no Parquet")
+    with pytest.raises(DatasetError):
+        store.save(paths)
+    pd.testing.assert_frame_equal(store.load(), before)
+
+
+def test_a_failure_before_anything_was_published_leaves_no_table(
+    store: ForecastStoreDataset, tmp_path: Path
+) -> None:
+    with pytest.raises(DatasetError):
+        store.save(files(tmp_path, forecasts(), no_model(forecasts(TUESDAY))))
+    assert not store.exists() or store.load().empty
+
+
+def ask(store: ForecastStoreDataset, tmp_path: Path) -> ForecastStore:
+    """What nodes get that read a part of it."""
+    del store
+    return ForecastQueryDataset(str(tmp_path / "deep/er/forecasts.db")).load()
+
+
+def test_what_was_forecast_before_is_of_earlier_cutoffs_and_of_the_series_asked_for(
+    store: ForecastStoreDataset, tmp_path: Path
+) -> None:
+    second_later = TUESDAY + pd.Timedelta("1s")
+    for cutoff in (MONDAY, TUESDAY, second_later):
+        store.save(forecasts(cutoff, ids=("a", "b", "c")))
+    query, everything = ask(store, tmp_path), store.load()
+    found = query.before(TUESDAY, ["c", "a", "unheard of"])
+    expected = everything[(everything["cutoff"] == MONDAY) & (everything["unique_id"] != "b")]
+    assert len(expected) == 6
+    pd.testing.assert_frame_equal(found, expected.reset_index(drop=True))
+    later = query.before(second_later, ["b"])
+    expected = everything[(everything["cutoff"] < second_later) & (everything["unique_id"] == "b")]
+    assert len(expected) == 6
+    pd.testing.assert_frame_equal(later, expected.reset_index(drop=True))
+    pd.testing.assert_frame_equal(query.all(), everything)
+
+
+def test_more_series_than_fit_a_statement_are_found(
+    store: ForecastStoreDataset, tmp_path: Path
+) -> None:
+    ids = tuple(f"series {number:04d}" for number in range(1_203))
+    store.save(forecasts(MONDAY, ids=ids, steps=1))
+    store.save(forecasts(TUESDAY, ids=ids, steps=1))
+    found = ask(store, tmp_path).before(TUESDAY, np.array(ids[1:]))
+    assert found["unique_id"].tolist() == list(ids[1:])
+    assert set(found["cutoff"]) == {MONDAY}
+
+
+@pytest.mark.parametrize("ids", [[], ["unheard of"]])
+def test_nothing_before_has_the_columns_and_types_of_something(
+    store: ForecastStoreDataset, tmp_path: Path, ids: list[str]
+) -> None:
+    store.save(forecasts())
+    query = ask(store, tmp_path)
+    found, filled = query.before(TUESDAY, ids), query.before(TUESDAY, ["a"])
+    assert found.empty
+    assert found.dtypes.to_dict() == filled.dtypes.to_dict()
+
+
+def test_times_are_stored_alike_by_a_file_and_by_a_url(tmp_path: Path) -> None:
+    """What an older version stored is found among what this one stores."""
+    store = ForecastStoreDataset(str(tmp_path / "forecasts.db"))
+    store.save(forecasts())
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'forecasts.db'}")
+    try:
+        table = sa.Table("forecasts", sa.MetaData(), autoload_with=engine)
+        with engine.begin() as connection:
+            row = connection.execute(sa.select(table).limit(1)).mappings().one()
+            assert row["cutoff"] == MONDAY.to_pydatetime()
+            connection.execute(table.insert(), {**row, "unique_id": "by hand"})
+            texts = connection.exec_driver_sql("SELECT DISTINCT cutoff FROM forecasts").all()
+    finally:
+        engine.dispose()
+    assert texts == [("2013-07-01 04:00:00.000000",)]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from clepsydra.models.intervals import LEVELS, quantile_columns
-from clepsydra.models.losses import losses_over_time
+from clepsydra.models.losses import losses_over_time, pool_losses
 from clepsydra.models.metrics import score_groups
 from helpers import make_series
 
@@ -21,8 +23,7 @@ SCALES = pd.DataFrame(
 )
 
 
-@pytest.fixture
-def forecasts() -> pd.DataFrame:
+def make_forecasts() -> pd.DataFrame:
     """Three windows of four steps, of which one has no quantiles."""
     random = np.random.default_rng(0)
     tables = []
@@ -36,6 +37,11 @@ def forecasts() -> pd.DataFrame:
     table[QUANTILES] = table[["y_hat"]].to_numpy() + np.linspace(-4, 4, len(QUANTILES))
     table.loc[table["ds"].dt.hour < 4, QUANTILES] = np.nan
     return table
+
+
+@pytest.fixture
+def forecasts() -> pd.DataFrame:
+    return make_forecasts()
 
 
 def loss(row: pd.Series, metric: str, size: float) -> float:
@@ -105,3 +111,33 @@ def test_actuals_that_are_missing_or_all_zero_have_no_loss_to_compare(
     zeros = losses_over_time(forecasts.assign(y=0.0), SCALES)
     assert set(zeros["metric"]) == {"mae", "rmse", "mase", "rmsse"}
     assert losses_over_time(forecasts.iloc[:0], SCALES).empty
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(st.integers(0, 5), min_size=4, max_size=4),
+    st.sets(st.tuples(st.sampled_from(["a", "b", "flat", "new"]), st.sampled_from(["m", "n"]))),
+    st.sets(st.tuples(st.sampled_from(["a", "b", "flat", "new"]), st.integers(0, 11)), max_size=8),
+)
+def test_losses_of_parts_are_those_of_the_whole(
+    shards: list[int], silent: set[tuple[str, str]], missing: set[tuple[str, int]]
+) -> None:
+    """Also where a model is silent on all series of a part, or on all that there are."""
+    table = make_forecasts()
+    without = pd.MultiIndex.from_frame(table[["unique_id", "model"]]).isin(list(silent))
+    table.loc[without, ["y_hat", *QUANTILES]] = np.nan
+    hours = pd.MultiIndex.from_arrays([table["unique_id"], table["ds"].dt.hour])
+    table.loc[hours.isin(list(missing)) & (table["model"] == "m"), "y_hat"] = np.nan
+    shard = table["unique_id"].map(dict(zip(SCALES["unique_id"], shards, strict=True)))
+    parts = [losses_over_time(table[shard == number], SCALES) for number in range(6)]
+    whole = losses_over_time(table, SCALES)
+    pd.testing.assert_frame_equal(pool_losses(*parts), whole, check_dtype=len(whole) > 0)
+
+
+def test_a_model_that_one_part_lacks_is_compared_on_the_others(forecasts: pd.DataFrame) -> None:
+    here = forecasts["unique_id"] == "a"
+    parts = forecasts[here & (forecasts["model"] == "m")], forecasts[~here]
+    found = pool_losses(*(losses_over_time(part, SCALES) for part in parts))
+    mae = found[found["metric"] == "mae"]
+    assert mae["series"].unique().tolist() == [3]
+    assert mae["model"].value_counts().to_dict() == {"m": 12, "n": 12}

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from clepsydra.config import EvaluateConfig, ModelsConfig
 from clepsydra.models.intervals import quantile_columns
 from clepsydra.pipelines.evaluate.champions import choose_champions
+from clepsydra.pipelines.evaluate.evidence import gather_evidence, pool_evidence
 from clepsydra.pipelines.evaluate.nodes import score_backtests
 from helpers import make_task
 
@@ -50,6 +51,7 @@ def choose(
     segments: Mapping[str, str] | None = None,
     steps: Mapping[str, int] | None = None,
     lent: Mapping[tuple[str, str], int] | None = None,
+    shards: Mapping[str, int] | None = None,
     **options: Any,
 ) -> pd.DataFrame:
     """Champions from the absolute error of every series and model in each window.
@@ -57,6 +59,7 @@ def choose(
     Series are of no segment and of a thousand steps, if it is not said otherwise; an error that is
     missing is one of a window without an actual. In the last `lent` windows that select,
     and all after them, another one stood in for a model of a series; in the first ones if negative.
+    Series are in shard 0, if it is not said otherwise; there is one more shard than it takes.
     """
     names = ("select",) * windows + ("report",) * 2
     table = pd.DataFrame({"role": names, "cutoff": DAYS[: windows + 2]})
@@ -74,17 +77,24 @@ def choose(
     backtests["is_fallback"] = (number < -count) | ((count > 0) & (number >= windows - count))
     unique_ids = pd.Series(ids or list(errors), name="unique_id")
     scales = pd.DataFrame({"unique_id": unique_ids, "scale": 1.0, "squared_scale": 1.0})
-    return choose_champions(
-        score_backtests(backtests, table, scales),
-        backtests,
-        table,
-        describe(unique_ids, [DAYS[windows], DAYS[windows + 2]], segments or {}, steps or {}),
-        pd.DataFrame({"unique_id": unique_ids, "ds": DAYS[-1]}),
-        TASK,
-        models,
-        EvaluateConfig(**options),
-        roles,
-    )
+    metrics = score_backtests(backtests, table, scales)[0]
+    segments = describe(unique_ids, [DAYS[windows], DAYS[windows + 2]], segments or {}, steps or {})
+    future = pd.DataFrame({"unique_id": unique_ids, "ds": DAYS[-1]})
+    evaluate = EvaluateConfig(**options)
+    shard = unique_ids.map(shards or {}).fillna(0).astype(int)
+    parts = [
+        [frame[frame["unique_id"].isin(its)] for frame in (metrics, backtests, segments)]
+        for its in (unique_ids[shard == number] for number in range(shard.max() + 2))
+    ]
+    gathered = [gather_evidence(*part, table, models, roles) for part in parts]
+    evidence, spread = zip(*gathered, strict=True)
+    records, noise = pool_evidence(models, evaluate, *evidence, *spread)
+    found = [
+        choose_champions(its, records, noise, part[2], table, future, TASK, models, evaluate, roles)
+        for its, part in zip(evidence, parts, strict=True)
+    ]
+    whole = pd.concat(found).set_index("unique_id").loc[unique_ids]
+    return whole.reset_index()
 
 
 def describe(
@@ -418,6 +428,35 @@ def test_where_there_are_windows_enough_segments_change_nothing(
     for unique_id, its in score.iterrows():
         if taken[unique_id] != "both":
             assert its[taken[unique_id]] == pytest.approx(its.min())
+
+
+some_windows = st.lists(st.one_of(sizes, st.just(np.nan)), min_size=8, max_size=8)
+
+
+@settings(max_examples=25)
+@given(
+    st.dictionaries(
+        st.sampled_from("abcdef"),
+        st.fixed_dictionaries(dict.fromkeys(["ref", "good", "odd", "both"], some_windows)),
+        min_size=1,
+    ),
+    st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 7)),
+    st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["x", "y"])),
+    st.dictionaries(st.sampled_from("abcdef"), st.sampled_from([0, 1, 9, 22])),
+    st.dictionaries(st.tuples(st.sampled_from("abcdef"), st.just("good")), st.integers(-6, 6)),
+    st.sampled_from([("select",), ("select", "report")]),
+)
+def test_champions_are_the_same_in_any_shards(
+    errors: Errors,
+    shards: dict[str, int],
+    segments: dict[str, str],
+    steps: dict[str, int],
+    lent: dict[tuple[str, str], int],
+    roles: tuple[str, ...],
+) -> None:
+    how: dict[str, Any] = {"segments": segments, "steps": steps, "lent": lent, "roles": roles}
+    how |= {"windows": 6, "ids": [*"abcdef"], "models": UNLIKE}
+    pd.testing.assert_frame_equal(choose(errors, shards=shards, **how), choose(errors, **how))
 
 
 @pytest.mark.parametrize("later", [(9.0, 0.1, 5.0, 5.0), (0.1, 9.0, 9.0, 0.1)])

@@ -9,10 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clepsydra.config import DeployConfig, ModelsConfig
+from clepsydra.config import DeployConfig, ExplainConfig, ModelsConfig
 from clepsydra.errors import LeakError
 from clepsydra.models.weights import NOW
-from clepsydra.pipelines.deploy.nodes import build_bundle, decide_promotion
+from clepsydra.pipelines.deploy.nodes import (
+    build_bundle,
+    calibrate_champions,
+    decide_promotion,
+    promote_champions,
+)
 from helpers import make_series, make_task
 
 CHAMPIONS = pd.DataFrame(
@@ -50,10 +55,12 @@ CLOCK = {"as_of": "2013-01-03", "cutoff": "2013-01-02T23:00:00"}
 def test_the_gate(ratio: float | None, limit: float, promoted: bool) -> None:
     verdict = {"relative_error": ratio, "reference": "ref"}
     config = DeployConfig(max_relative_error=limit)
-    chosen, promotion = decide_promotion(CHAMPIONS, verdict, canary(), config)
+    promotion = decide_promotion(verdict, canary(), config)
+    chosen, assigned = promote_champions(CHAMPIONS, promotion, ExplainConfig(), n_shards=1)
     assert promotion["promoted"] is promoted
     assert promotion["limit"] == limit
     assert chosen["unique_id"].tolist() == ["a", "b"]
+    pd.testing.assert_frame_equal(assigned[["unique_id", "model"]], chosen[["unique_id", "model"]])
     if promoted:
         pd.testing.assert_frame_equal(chosen, CHAMPIONS)
         assert f"{ratio:.3f}, at most {limit:g}" in promotion["reason"]
@@ -67,7 +74,7 @@ def test_the_gate(ratio: float | None, limit: float, promoted: bool) -> None:
 def test_a_backtest_that_leaks_promotes_nobody() -> None:
     verdict = {"relative_error": 0.5, "reference": "ref"}
     with pytest.raises(LeakError, match="model 'good' leaks"):
-        decide_promotion(CHAMPIONS, verdict, canary("leak"), DeployConfig())
+        decide_promotion(verdict, canary("leak"), DeployConfig())
 
 
 # Of the windows together, and as they were at an earlier cutoff.
@@ -82,32 +89,32 @@ WEIGHTS = pd.DataFrame(
 )
 
 
-def bundle(**changes: Any) -> tuple[dict[str, Any], pd.DataFrame]:
+def bundle(
+    champions: pd.DataFrame = CHAMPIONS, shift: float = 0.0, start: float = 0.0, **changes: Any
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """A bundle of one shard, and its calibration.
+
+    Forecasts are moved by `shift`; the panel's values begin at `start`.
+    """
     random = np.random.default_rng(0)
-    panel = make_series("a", "2013-01-01", range(48))
+    panel = make_series("a", "2013-01-01", np.arange(48) + start)
     backtests = pd.concat(
         [
             panel.assign(
                 model=model,
                 cutoff=pd.Timestamp("2012-12-31 23:00"),
-                y_hat=panel["y"] + random.normal(size=48),
+                y_hat=panel["y"] + random.normal(size=48) + shift,
             )
             for model in ("ref", "good", "unused")
         ],
         ignore_index=True,
     )
-    values = {
-        "promoted_champions": CHAMPIONS,
-        "promotion": {"promoted": True},
-        "backtests": backtests,
-        "panel": panel,
-        "task": make_task(),
-        "models": MODELS,
-        "weights": WEIGHTS,
-        "clock": CLOCK,
-        **changes,
-    }
-    return build_bundle(**values)
+    promotion = {"promoted": True, **changes.pop("promotion", {})}
+    _, assigned = promote_champions(champions, {"promoted": True}, ExplainConfig(), n_shards=1)
+    calibration, fingerprints = calibrate_champions(assigned, backtests, panel)
+    common = {"task": make_task(), "models": MODELS, "weights": WEIGHTS, "clock": CLOCK, **changes}
+    others = (common[name] for name in ("task", "models", "weights", "clock"))
+    return build_bundle(promotion, *others, assigned, fingerprints), calibration
 
 
 def test_the_same_content_is_the_same_bundle() -> None:
@@ -124,8 +131,9 @@ def test_the_same_content_is_the_same_bundle() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"promoted_champions": CHAMPIONS.assign(model="ref")},
-        {"panel": make_series("a", "2013-01-01", range(1, 49))},
+        {"champions": CHAMPIONS.assign(model="ref")},
+        {"start": 1.0},
+        {"shift": 1.0},
         {"task": make_task(horizon=12)},
         {"clock": {**CLOCK, "as_of": "2013-01-04"}},
         {"promotion": {"promoted": False}},
@@ -143,3 +151,55 @@ def test_a_bundle_is_the_same_after_json_so_that_forecasting_can_compare_it() ->
     models = ModelsConfig.model_validate({"ridge": {"engine": "mlforecast", "options": options}})
     made, _ = bundle(models=models)
     assert json.loads(json.dumps(made)) == made
+
+
+def champions_of(*ids: str) -> pd.DataFrame:
+    return pd.DataFrame({"unique_id": ids, "model": "good", "reason": "better"}, dtype=object)
+
+
+@pytest.mark.parametrize("promoted", [True, False])
+@pytest.mark.parametrize(
+    ("series", "n_shards", "explained"),
+    [
+        (0, 4, []),
+        (2, 1, ["a", "d"]),
+        (4, 2, ["a", "d"]),
+        (3, 2, ["a", "d"]),
+        (4, 4, ["a"]),
+        (99, 4, ["a", "b", "c", "d", "e", "f"]),
+    ],
+)
+def test_a_shard_explains_its_share_of_the_series(
+    series: int, n_shards: int, explained: list[str], promoted: bool
+) -> None:
+    promotion = {"promoted": promoted, "reference": "ref", "reason": "so it is"}
+    config = ExplainConfig(series=series)
+    _, assigned = promote_champions(champions_of(*"fedcba"), promotion, config, n_shards)
+    assert list(assigned) == ["unique_id", "model", "explain"]
+    assert sorted(assigned.loc[assigned["explain"], "unique_id"]) == explained
+    assert set(assigned["model"]) == {"good" if promoted else "ref"}
+
+
+@pytest.mark.parametrize("promoted", [True, False])
+def test_a_shard_without_series_promotes_nobody(promoted: bool) -> None:
+    promotion = {"promoted": promoted, "reference": "ref", "reason": "so it is"}
+    nobody = champions_of()
+    chosen, assigned = promote_champions(nobody, promotion, ExplainConfig(), n_shards=3)
+    assert list(chosen) == ["unique_id", "model", "reason"]
+    assert assigned.empty
+    filled = promote_champions(CHAMPIONS, promotion, ExplainConfig(), n_shards=3)[1]
+    assert assigned.dtypes.to_dict() == filled.dtypes.to_dict()
+
+
+def test_a_bundle_has_the_champions_of_all_shards_and_the_data_of_each() -> None:
+    promotion = {"promoted": True, "reference": "ref"}
+    shards = [CHAMPIONS[1:], CHAMPIONS[:0], CHAMPIONS[:1]]
+    assigned = [promote_champions(its, promotion, ExplainConfig(), 3)[1] for its in shards]
+    prints = [{"calibration": f"c{number}", "panel": f"p{number}"} for number in range(3)]
+    how = (promotion, make_task(), MODELS, WEIGHTS, CLOCK, *assigned)
+    made = build_bundle(*how, *prints)
+    assert made["champions"] == {"a": "good", "b": "ref"}
+    assert made["panel_sha256"] == ["p0", "p1", "p2"]
+    assert made["calibration_sha256"] == ["c0", "c1", "c2"]
+    other = build_bundle(*how, *prints[:2], {**prints[2], "panel": "changed"})
+    assert other["bundle_id"] != made["bundle_id"]

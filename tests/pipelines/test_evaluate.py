@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_error
 
 from clepsydra.config import EvaluateConfig, ModelsConfig
 from clepsydra.models.intervals import quantile_columns
+from clepsydra.models.losses import pool_losses
 from clepsydra.models.metrics import METRICS
 from clepsydra.pipelines.evaluate.nodes import (
     compare_models,
@@ -18,6 +21,7 @@ from clepsydra.pipelines.evaluate.nodes import (
     measure_losses,
     rank_models,
     score_backtests,
+    score_champions,
     seasonal_scales,
 )
 from helpers import NEW_YORK, make_series, make_task
@@ -82,7 +86,12 @@ def scales(panel: pd.DataFrame, windows: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def metrics(backtests: pd.DataFrame, windows: pd.DataFrame, scales: pd.DataFrame) -> pd.DataFrame:
-    return score_backtests(backtests, windows, scales)
+    return score_backtests(backtests, windows, scales)[0]
+
+
+@pytest.fixture(scope="module")
+def totals(backtests: pd.DataFrame, windows: pd.DataFrame, scales: pd.DataFrame) -> pd.DataFrame:
+    return score_backtests(backtests, windows, scales)[1]
 
 
 def score(metrics: pd.DataFrame, role: str, metric: str) -> pd.DataFrame:
@@ -152,9 +161,9 @@ def losses(backtests: pd.DataFrame, windows: pd.DataFrame, scales: pd.DataFrame)
 
 
 def test_the_leaderboard_ranks_by_mean_and_tells_what_differs(
-    metrics: pd.DataFrame, losses: pd.DataFrame
+    metrics: pd.DataFrame, totals: pd.DataFrame, losses: pd.DataFrame
 ) -> None:
-    ranks = rank_models(metrics, losses, EVALUATE)
+    ranks = rank_models(losses, EVALUATE, totals)
     assert list(ranks) == ["model", "metric", "value", "rank", "group", "mcs_pvalue"]
     mae = ranks[ranks["metric"] == "mae"].set_index("model")
     assert mae["rank"].to_dict() == {"good": 1, "ref": 2, "odd": 3}
@@ -170,18 +179,18 @@ def test_the_leaderboard_ranks_by_mean_and_tells_what_differs(
 
 
 def test_bias_and_coverage_are_ranked_by_their_distance_from_what_they_should_be(
-    metrics: pd.DataFrame, losses: pd.DataFrame
+    losses: pd.DataFrame,
 ) -> None:
     values = {"good": 0.84, "ref": 0.70, "odd": 0.99}
     rows = pd.DataFrame(
         [
-            ("a", "report", model, metric, value - less)
+            ("report", model, metric, 2 * (value - less), 2)
             for model, value in values.items()
             for metric, less in (("coverage_80", 0.0), ("bias", 0.8), ("mae", 0.0))
         ],
-        columns=["unique_id", "role", "model", "metric", "value"],
+        columns=["role", "model", "metric", "total", "series"],
     )
-    ranks = rank_models(rows, losses, EVALUATE).set_index(["metric", "model"])["rank"]
+    ranks = rank_models(losses, EVALUATE, rows).set_index(["metric", "model"])["rank"]
     assert ranks["coverage_80"].to_dict() == {"good": 1, "ref": 2, "odd": 3}
     assert ranks["bias"].to_dict() == {"good": 1, "ref": 2, "odd": 3}
     assert ranks["mae"].to_dict() == {"ref": 1, "good": 2, "odd": 3}
@@ -192,18 +201,17 @@ def test_models_that_are_equally_good_share_the_group(
 ) -> None:
     twin = backtests[backtests["model"] == "good"].assign(model="twin")
     table = pd.concat([backtests, twin])
-    ranks = rank_models(
-        score_backtests(table, windows, scales), measure_losses(table, windows, scales), EVALUATE
-    )
+    _, totals = score_backtests(table, windows, scales)
+    ranks = rank_models(measure_losses(table, windows, scales), EVALUATE, totals)
     mase = ranks[ranks["metric"] == "mase"].set_index("model")
     assert mase["group"].to_dict() == {"good": "a", "twin": "a", "ref": "b", "odd": "b"}
 
 
 def test_without_report_windows_the_leaderboard_is_empty(
-    metrics: pd.DataFrame, losses: pd.DataFrame
+    totals: pd.DataFrame, losses: pd.DataFrame
 ) -> None:
-    selecting = metrics[metrics["role"] == "select"]
-    ranks = rank_models(selecting, losses.iloc[:0], EVALUATE)
+    selecting = totals[totals["role"] == "select"]
+    ranks = rank_models(losses.iloc[:0], EVALUATE, selecting)
     assert ranks.empty
     assert list(ranks) == ["model", "metric", "value", "rank", "group", "mcs_pvalue"]
     assert compare_models(losses.iloc[:0], MODELS).empty
@@ -235,7 +243,8 @@ def judge(
     metrics: pd.DataFrame, scales: pd.DataFrame, windows: pd.DataFrame, *ids: str
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     champions = pd.DataFrame({"unique_id": ids, "model": "good"})
-    return judge_champions(metrics, champions, scales, windows, MODELS)
+    scores = score_champions(metrics, champions, scales, MODELS)
+    return scores, judge_champions(scores, scales, windows, MODELS)
 
 
 def test_the_verdict_counts_every_series_and_says_why_a_mase_is_missing(
@@ -269,3 +278,55 @@ def test_where_no_series_has_a_scale_the_absolute_error_judges(
     mae = score(metrics, "report", "mae").loc["flat"]
     assert verdict["champion_mase"] is None
     assert verdict["relative_error"] == pytest.approx(mae["good"] / mae["ref"])
+
+
+@settings(max_examples=8)
+@given(st.lists(st.integers(0, 6), min_size=5, max_size=5))
+def test_what_is_found_is_the_same_in_any_shards(
+    panel: pd.DataFrame, backtests: pd.DataFrame, windows: pd.DataFrame, shards: list[int]
+) -> None:
+    champions = pd.DataFrame({"unique_id": ["a", "b", "c", "flat", "new"], "model": "good"})
+    shard = dict(zip(champions["unique_id"], shards, strict=True))
+
+    def evaluated(split: list[set[str]]) -> dict[str, Any]:
+        found = [
+            _evaluate(
+                *(frame[frame["unique_id"].isin(its)] for frame in (panel, backtests)), windows
+            )
+            for its in split
+        ]
+        metrics, totals, losses, scales = zip(*found, strict=True)
+        pooled = pool_losses(*losses)
+        scores = [
+            score_champions(table, champions[champions["unique_id"].isin(its)], scale, MODELS)
+            for its, table, scale in zip(split, metrics, scales, strict=True)
+        ]
+        together = in_order(*scores)
+        return {
+            "metrics": in_order(*metrics),
+            "losses": pooled,
+            "leaderboard": rank_models(pooled, EvaluateConfig(bootstrap=100), *totals),
+            "champion_scores": together,
+            "verdict": judge_champions(together, in_order(*scales), windows, MODELS),
+        }
+
+    whole = evaluated([set(shard)])
+    parts = evaluated([{uid for uid in shard if shard[uid] == number} for number in range(7)])
+    assert parts.pop("verdict") == pytest.approx(whole.pop("verdict"))
+    for name, table in parts.items():
+        pd.testing.assert_frame_equal(table, whole[name], obj=name)
+
+
+def _evaluate(
+    panel: pd.DataFrame, backtests: pd.DataFrame, windows: pd.DataFrame
+) -> tuple[pd.DataFrame, ...]:
+    scales = seasonal_scales(panel, windows, TASK)
+    losses = measure_losses(backtests, windows, scales)
+    return *score_backtests(backtests, windows, scales), losses, scales
+
+
+def in_order(*parts: pd.DataFrame) -> pd.DataFrame:
+    """The rows of all parts, in order of what tells them apart."""
+    whole = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    keys = [name for name in ("unique_id", "role", "model", "metric") if name in whole]
+    return whole.sort_values(keys, ignore_index=True)

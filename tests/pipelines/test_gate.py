@@ -297,13 +297,15 @@ def test_what_is_published_starts_at_midnight(tmp_path: Path) -> None:
     calibration = calibrate(residuals)
     bundle = {
         "bundle_id": "b",
-        "calibration_sha256": fingerprint(calibration),
+        "calibration_sha256": [fingerprint(calibration)],
         "champions": {"a": "theta"},
+        "models": project_models().model_dump(mode="json"),
+        "task": task.model_dump(mode="json"),
         "weights": {},
     }
-    published = assemble_forecasts(
-        bundle, calibration, found["series"], task, project_models(), found["clock"], points
-    )
+    assigned = pd.DataFrame({"unique_id": ["a"], "model": ["theta"], "explain": [False]})
+    described = found["series"], task, project_models(), found["clock"]
+    published = assemble_forecasts(bundle, assigned, calibration, *described, points)
     assert published["ds"].tolist() == [utc("2013-07-04") + n * HOUR for n in range(24)]
     assert set(published["cutoff"]) == {utc("2013-07-03 08:00")}
     assert set(published["cutoff"].dt.date) == {dt.date(2013, 7, 3)}

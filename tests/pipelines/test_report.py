@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from clepsydra.config import ModelsConfig, WindowsConfig
+from clepsydra.datasets.atomic import ParquetDataset
 from clepsydra.models.parts import parts_frame
 from clepsydra.models.planning import Estimate, choose, everything
 from clepsydra.models.tuning import empty_trials
@@ -22,7 +26,7 @@ from clepsydra.pipelines.report.figures import (
     draw_leaderboard,
     draw_quality,
 )
-from clepsydra.pipelines.report.nodes import render_page, summarize
+from clepsydra.pipelines.report.nodes import pick_series, render_page, summarize
 from helpers import NEW_YORK, make_series, make_task
 
 CUTOFF = pd.Timestamp("2013-01-03 23:00")
@@ -99,7 +103,12 @@ def summary(**changes: Any) -> dict[str, Any]:
         "forecast_failures": pd.DataFrame({"model": pd.Series(dtype=object)}),
         "costs": COSTS,
         "canary": pd.DataFrame({"model": ["m", "n"], "verdict": ["clean", "not tested"]}),
-        "forecasts": forecasts(),
+        "publication": {
+            "series": 1,
+            "rows": 24,
+            "first_step": "2013-01-04 00:00:00",
+            "last_step": "2013-01-04 23:00:00",
+        },
         "retraining": {"reasons": [], "forecasts_due": 0},
         "clock": {"as_of": "2013-01-04", "cutoff": CUTOFF.isoformat()},
         "plan": everything(MODELS, 2),
@@ -255,3 +264,55 @@ def test_the_page_holds_every_figure_and_needs_no_network(figures: list[go.Figur
 
 def test_no_figure_is_a_page_still() -> None:
     assert render_page(summary()).endswith("</html>")
+
+
+# By the sum of their values, e is the largest and a the smallest.
+LARGEST = ["b", "c", "d", "e"]
+
+
+def shown(folder: Path, shards: list[int], explained: list[str]) -> tuple[pd.DataFrame, ...]:
+    """What charts show of five series that are in these shards."""
+    ids = [*"abcde"]
+    panel = pd.concat(
+        [
+            make_series(uid, "2013-01-01", [size] * 72).sample(frac=1, random_state=0)
+            for size, uid in enumerate(ids, 1)
+        ]
+    )
+    ahead = pd.concat([forecasts().tail(24).assign(unique_id=uid) for uid in ids])
+    paths = []
+    for name, table in (("panel", panel), ("forecasts", ahead)):
+        for number in range(max(shards) + 1):
+            inside = [uid for uid, shard in zip(ids, shards, strict=True) if shard == number]
+            paths.append(folder / f"{name}_{number}.parquet")
+            file = ParquetDataset(filepath=str(paths[-1]), save_args={"index": False})
+            file.save(table[table["unique_id"].isin(inside)])
+    explanations = pd.DataFrame({"unique_id": explained}, dtype=object)
+    return pick_series(make_task(), explanations, *paths)
+
+
+@settings(max_examples=10)
+@given(
+    st.lists(st.integers(0, 3), min_size=5, max_size=5),
+    st.lists(st.sampled_from([*"abcde", "gone"])),
+)
+def test_charts_show_the_largest_series_and_those_that_are_explained(
+    tmp_path_factory: pytest.TempPathFactory, shards: list[int], explained: list[str]
+) -> None:
+    panel, ahead = shown(tmp_path_factory.mktemp("shards"), shards, explained)
+    assert panel["unique_id"].value_counts().to_dict() == dict.fromkeys(LARGEST, 48)
+    last = pd.date_range("2013-01-02", periods=48, freq="h")
+    assert all(rows["ds"].tolist() == last.tolist() for _, rows in panel.groupby("unique_id"))
+    wanted = {*LARGEST, *explained} - {"gone"}
+    assert ahead["unique_id"].value_counts().to_dict() == dict.fromkeys(wanted, 24)
+
+
+def test_charts_of_what_was_picked_are_those_of_everything(tmp_path: Path) -> None:
+    panel, ahead = shown(tmp_path, [0, 1, 2, 1, 3], [])
+    everything = pd.concat(
+        [make_series(uid, "2013-01-01", [size] * 72) for size, uid in enumerate("abcde", 1)]
+    )
+    all_ahead = pd.concat([forecasts().tail(24).assign(unique_id=uid) for uid in "abcde"])
+    found = draw_forecasts(panel, ahead, make_task())
+    assert found == draw_forecasts(everything, all_ahead, make_task())
+    assert len(found.data) == 3 * len(LARGEST)

@@ -45,6 +45,7 @@ def segment(panel: pd.DataFrame, *attributes: str, **columns: list[Any]) -> pd.D
         panel,
         pd.DataFrame({"unique_id": [*ids, "empty"], **columns}),
         WINDOWS,
+        {"cutoff": panel["ds"].max().isoformat()},
         SourcesConfig.model_validate({"sales": make_source().model_dump(exclude_unset=True)}),
         TASK,
         WindowsConfig.model_validate({"calibrate": 0, "select": 1, "report": 2}),

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 from kedro.io import DatasetError
 from kedro_datasets import json, pandas, pickle
 
@@ -67,7 +68,12 @@ class ParquetDataset(AtomicSave, pandas.ParquetDataset):
 
     def save(self, data: Any) -> None:
         if not isinstance(data, Spool):
-            super().save(data)
+            own = self._save_args
+            try:
+                self._save_args = {**own, **_types(data)}
+                super().save(data)
+            finally:
+                self._save_args = own
             return
         final = Path(super()._get_save_path())
         partial = final.with_name(f".{os.getpid()}.{final.name}")
@@ -76,6 +82,16 @@ class ParquetDataset(AtomicSave, pandas.ParquetDataset):
             partial.replace(final)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def _types(frame: pd.DataFrame) -> dict[str, pa.Schema]:
+    """The schema, where Arrow would not know it: a column without a value is of texts."""
+    objects = frame.select_dtypes(object)
+    if not len(frame.columns) or not objects.isna().all().any():
+        return {}
+    fields = pa.Schema.from_pandas(frame, preserve_index=False)
+    known = [f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in fields]
+    return {"schema": pa.schema(known)}
 
 
 class ParquetPartsDataset(ParquetDataset):

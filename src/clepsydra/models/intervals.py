@@ -92,14 +92,15 @@ def _calibrate_one(model: str, rows: pd.DataFrame) -> list[pd.DataFrame]:
     oldest = np.unique(of_pair, return_index=True)[1]
     unit, without = without[oldest], without[of_row]
     factor = np.ones(len(rows))
-    lowers = []
-    for place, positions in enumerate(_positions(series, len(ids))):
+    # With few errors these are the ones that are scaled, and hardly any others.
+    many = (numbers >= 2 * _FEWEST_IN_A_BIN) & (windows >= _FEWEST_WINDOWS)
+    lowers = [(ids[place], -np.inf, unit[place]) for place in np.flatnonzero(~many)]
+    of_series = _positions(series, len(ids)) if many.any() else []
+    for place in np.flatnonzero(many):
+        positions = of_series[place]
         for lower, inside in _bins(y_hat[positions]):
             its = positions[inside]
             ratio = (size[its].sum() + unit[place]) / (len(its) + 1) / unit[place]
-            # With few windows these are the errors that are scaled, and hardly any others.
-            if len(positions) < 2 * _FEWEST_IN_A_BIN or windows[place] < _FEWEST_WINDOWS:
-                ratio = 1.0
             factor[its] = ratio
             lowers.append((ids[place], lower, unit[place] * ratio))
     units = pd.DataFrame(lowers, columns=["unique_id", "lower", "unit"]).assign(step=0)
@@ -168,22 +169,10 @@ def add_quantiles(
             continue
         table = tables[model]
         is_pooled = table["unique_id"] == ""
-        own = dict(iter(table[~is_pooled].groupby("unique_id")[["lower", "unit"]]))
         start, *shapes = table[is_pooled].sort_values("step").to_dict("records")
         first = np.array([shape["step"] for shape in shapes])
         shape = np.array([[its[column] for column in columns] for its in shapes])
-        unit = np.empty(len(rows))
-        for unique_id, places in (
-            pd.Series(rows).groupby(out["unique_id"].to_numpy()[rows]).indices.items()
-        ):
-            its = y_hat[rows[places]]
-            if unique_id in own:
-                lower, units = own[unique_id].to_numpy(dtype=float).T
-                unit[places] = units[np.maximum(np.searchsorted(lower, its, "right") - 1, 0)]
-            else:
-                level = float(np.abs(its).mean())
-                is_zero = level <= _ZERO * start["lower"]
-                unit[places] = start["unit"] * (start["lower"] if is_zero else level)
+        unit = _units(out.iloc[rows], table[~is_pooled], start)
         place = np.maximum(np.searchsorted(first, steps[rows], "right") - 1, 0)
         found[rows] = unit[:, None] * shape[place]
     values = np.sort(y_hat[:, None] + found, axis=1)
@@ -193,6 +182,32 @@ def add_quantiles(
     has_own = np.isfinite(own_values).all(axis=1, keepdims=True)
     out[columns] = np.where(has_own, own_values, values)
     return out
+
+
+def _units(rows: pd.DataFrame, own: pd.DataFrame, usual: dict[str, float]) -> np.ndarray:
+    """What the errors of each row are seen in units of.
+
+    Args:
+        rows: `unique_id`, `y_hat` of one model.
+        own: `unique_id`, `lower`, `unit` of the series that have errors.
+        usual: `unit` of the others over their level, `lower` their level if they are zeros.
+    """
+    level = rows["y_hat"].abs().groupby(rows["unique_id"]).transform("mean").to_numpy()
+    is_zero = level <= _ZERO * usual["lower"]
+    others = usual["unit"] * np.where(is_zero, usual["lower"], level)
+    if own.empty:
+        return others
+    # A forecast that is missing has no quantiles, whatever its unit.
+    asked = pd.DataFrame(
+        {"unique_id": rows["unique_id"].to_numpy(), "y_hat": rows["y_hat"].fillna(0.0).to_numpy()}
+    )
+    asked = asked.assign(place=np.arange(len(asked))).sort_values("y_hat", kind="stable")
+    steps = own[["unique_id", "lower", "unit"]].astype({"lower": float, "unit": float})
+    found = pd.merge_asof(
+        asked, steps.sort_values("lower"), left_on="y_hat", right_on="lower", by="unique_id"
+    )
+    unit = found.sort_values("place")["unit"].to_numpy()
+    return np.where(np.isnan(unit), others, unit)
 
 
 def rolling_quantiles(

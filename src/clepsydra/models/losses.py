@@ -15,7 +15,7 @@ import pandas as pd
 
 from clepsydra.models.intervals import LEVELS, quantile_columns
 
-__all__ = ["losses_over_time"]
+__all__ = ["losses_over_time", "pool_losses"]
 
 _COLUMNS = ["metric", "model", "cutoff", "ds", "loss", "series"]
 
@@ -69,6 +69,37 @@ def losses_over_time(forecasts: pd.DataFrame, scales: pd.DataFrame) -> pd.DataFr
         tables.append(table.assign(loss=(total[series > 0] / series[series > 0])))
     found = pd.concat(tables, ignore_index=True)[_COLUMNS]
     return found.sort_values(["metric", "model", "cutoff", "ds"], ignore_index=True)
+
+
+def pool_losses(*parts: pd.DataFrame) -> pd.DataFrame:
+    """The mean losses over all series, from those over parts of them.
+
+    A part in which one of the models has no loss at all tells of none: its steps are not those that
+    all models have a loss of.
+
+    Args:
+        parts: from `losses_over_time`, each of other series.
+
+    Returns:
+        What `losses_over_time` gives of all of them.
+
+    Examples:
+        >>> day = pd.Timestamp("2024-01-01")
+        >>> table = {"metric": "mae", "model": ["m", "m"], "cutoff": day, "ds": day}
+        >>> whole = pd.DataFrame({**table, "loss": [1.0, 4.0], "series": [2, 1]})
+        >>> pool_losses(whole[:1], whole[1:])[["loss", "series"]]
+           loss  series
+        0   2.0       3
+    """
+    filled = [part for part in parts if len(part)] or list(parts[:1])
+    whole = pd.concat([part.assign(part=number) for number, part in enumerate(filled)])
+    competing = whole.groupby("metric")["model"].nunique()
+    there = whole.groupby(["metric", "part"])["model"].transform("nunique")
+    whole = whole[there == whole["metric"].map(competing)]
+    sums = whole.assign(loss=whole["loss"] * whole["series"])
+    keys = ["metric", "model", "cutoff", "ds"]
+    found = sums.groupby(keys, sort=True)[["loss", "series"]].sum().reset_index()
+    return found.assign(loss=found["loss"] / found["series"])[_COLUMNS]
 
 
 def _losses(rows: pd.DataFrame, scales: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ from clepsydra.layouts import value_columns
 from clepsydra.pipelines.clean.events import clock_changes
 from clepsydra.pipelines.clean.ledger import check_balance
 
-__all__ = ["gather_events", "gather_files", "gather_parts", "report_quality"]
+__all__ = ["gather_events", "gather_files", "report_quality"]
 
 _LOGGER = logging.getLogger(__name__)
 _MANY_REJECTED = 0.1
@@ -30,11 +30,6 @@ def gather_files(*files: Path) -> Spool:
     for piece in copy_pieces(list(files)):
         spool.add(piece)
     return spool
-
-
-def gather_parts(*files: Path) -> list[Path]:
-    """The shards' files, which together are one table."""
-    return list(files)
 
 
 def gather_events(

@@ -7,11 +7,10 @@ from clepsydra.pipelines.clean.covariates import clean_attributes, clean_covaria
 from clepsydra.pipelines.clean.nodes import (
     gather_events,
     gather_files,
-    gather_parts,
     report_quality,
 )
 from clepsydra.pipelines.clean.shard import clean_shard
-from clepsydra.sharding import gather, sharded
+from clepsydra.sharding import gather, gather_parts, sharded
 
 
 def create_pipeline(
@@ -76,12 +75,12 @@ def create_pipeline(
                     ],
                     outputs=[
                         f"shard_{number}.panel@pandas",
-                        f"shard_{number}.future",
+                        f"shard_{number}.future@pandas",
                         f"shard_{number}.series",
                         f"shard_{number}.account",
                         f"shard_{number}.quarantine@pandas",
                         f"shard_{number}.quality_events@pandas",
-                        f"shard_{number}.vintages",
+                        f"shard_{number}.vintages@pandas",
                     ],
                     name="clean_shard",
                     namespace=f"shard_{number}",
@@ -95,7 +94,12 @@ def create_pipeline(
                 outputs="panel",
                 name="gather_panel",
             ),
-            Node(gather, inputs=sharded("future", n_parts), outputs="future", name="gather_future"),
+            Node(
+                gather_parts,
+                inputs=sharded("future@file", n_parts),
+                outputs="future",
+                name="gather_future",
+            ),
             Node(
                 gather_series if sums else gather,
                 inputs=[*(["levels"] if sums else []), *sharded("series", n_parts)],
@@ -151,13 +155,15 @@ def _aggregate(n_shards: int) -> Node:
             *sharded("panel@file", n_shards),
             *(
                 name
-                for part in ("future", "series", "vintages")
+                for part in ("future@pandas", "series", "vintages@pandas")
                 for name in sharded(part, n_shards)
             ),
         ],
         outputs=[
-            *(f"shard_{n_shards}.{part}" for part in ("panel@pandas", "future", "series")),
-            f"shard_{n_shards}.vintages",
+            *(
+                f"shard_{n_shards}.{part}"
+                for part in ("panel@pandas", "future@pandas", "series", "vintages@pandas")
+            ),
             "levels",
         ],
         name="aggregate_series",

@@ -9,29 +9,32 @@ from typing import Any
 
 import pandas as pd
 
-from clepsydra.config import DeployConfig, ModelsConfig, TaskConfig
+from clepsydra.config import DeployConfig, ExplainConfig, ModelsConfig, TaskConfig
 from clepsydra.fingerprint import fingerprint
+from clepsydra.models.explaining import evenly
 from clepsydra.models.intervals import calibrate
 from clepsydra.models.reconciliation import champion_errors
 from clepsydra.models.weights import NOW
 from clepsydra.pipelines.evaluate.leaks import refuse_leaks
 
-__all__ = ["build_bundle", "collect_errors", "decide_promotion"]
+__all__ = [
+    "build_bundle",
+    "calibrate_champions",
+    "collect_errors",
+    "decide_promotion",
+    "promote_champions",
+]
 
 _LIBRARIES = ["clepsydra", "pandas", "scikit-learn", "statsmodels", "statsforecast", "mlforecast"]
 
 
 def decide_promotion(
-    renewed_champions: pd.DataFrame,
-    verdict: dict[str, Any],
-    canary: pd.DataFrame,
-    deploy: DeployConfig,
-) -> tuple[pd.DataFrame, dict[str, Any]]:
+    verdict: dict[str, Any], canary: pd.DataFrame, deploy: DeployConfig
+) -> dict[str, Any]:
     """Let the champions through if those that were judged are at least as good as the gate asks.
 
     Returns:
-        promoted_champions: the champions, or the reference model for every series.
-        promotion: `promoted`, `reason` and the figures that decided.
+        `promoted`, `reason` and the figures that decided.
 
     Raises:
         LeakError: a model's backtest cannot be believed.
@@ -42,53 +45,100 @@ def decide_promotion(
     promoted = ratio is not None and ratio <= limit
     figure = "no figure" if ratio is None else f"{ratio:.3f}"
     comparison = "at most" if promoted else "not at most"
-    promotion = {
+    return {
         "promoted": promoted,
+        "reference": reference,
         "relative_error": ratio,
         "limit": limit,
         "reason": f"champions' error over {reference}'s on report windows is {figure}, "
         f"{comparison} {limit:g}",
     }
-    if promoted:
-        return renewed_champions, promotion
-    refused = renewed_champions.assign(model=reference, reason=f"gate: {promotion['reason']}")
-    return refused, promotion
+
+
+def promote_champions(
+    renewed_champions: pd.DataFrame,
+    promotion: dict[str, Any],
+    explained: ExplainConfig,
+    n_shards: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The models that forecast the series of a shard.
+
+    Args:
+        renewed_champions: `unique_id`, `model`, `reason`.
+        promotion: from `decide_promotion`.
+        explained: of how many series forecasts are explained, of all shards.
+        n_shards: how many there are.
+
+    Returns:
+        promoted_champions: the champions, or the reference model for every series.
+        assigned: `unique_id`, `model`, `explain`: all that forecasting has to know of them.
+    """
+    promoted = renewed_champions
+    if not promotion["promoted"]:
+        reason = f"gate: {promotion['reason']}"
+        promoted = promoted.assign(model=promotion["reference"], reason=reason)
+    share = evenly(promoted["unique_id"], -(-explained.series // n_shards))
+    assigned = promoted[["unique_id", "model"]].assign(explain=promoted["unique_id"].isin(share))
+    return promoted, assigned
+
+
+def calibrate_champions(
+    assigned: pd.DataFrame, backtests: pd.DataFrame, panel: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """What the quantiles of a shard's forecasts are made from, as those of its backtests are.
+
+    Returns:
+        calibration: see `models.intervals.calibrate`.
+        fingerprints: of `calibration` and of `panel`.
+    """
+    used = backtests[backtests["model"].isin(assigned["model"].unique())]
+    calibration = calibrate(used)
+    return calibration, {"calibration": fingerprint(calibration), "panel": fingerprint(panel)}
 
 
 def build_bundle(
-    promoted_champions: pd.DataFrame,
     promotion: dict[str, Any],
-    backtests: pd.DataFrame,
-    panel: pd.DataFrame,
     task: TaskConfig,
     models: ModelsConfig,
     weights: pd.DataFrame,
     clock: dict[str, str],
-) -> tuple[dict[str, Any], pd.DataFrame]:
+    *shards: pd.DataFrame | dict[str, str],
+) -> dict[str, Any]:
     """All that forecasting needs besides the fitted models, under one content hash.
 
+    Args:
+        promotion: from `decide_promotion`.
+        task: grid and season.
+        models: those that ran.
+        weights: of the members of combinations.
+        clock: as of when.
+        shards: of every shard `assigned`, then of every shard the fingerprints.
+
     Returns:
-        bundle: `bundle_id`, champions, model descriptions, weights of combinations, task, data
-            fingerprint, versions.
-        calibration: what the champions' quantiles are made from, see `models.intervals.calibrate`.
+        `bundle_id`, champions, model descriptions, weights of combinations, task, fingerprints of
+        the data, versions.
     """
-    chosen = dict(zip(promoted_champions["unique_id"], promoted_champions["model"], strict=True))
-    used = backtests[backtests["model"].isin(set(chosen.values()))]
-    calibration = calibrate(used)
+    tables = [table for table in shards if isinstance(table, pd.DataFrame)]
+    fingerprints = [its for its in shards if isinstance(its, dict)]
+    chosen = {
+        str(unique_id): str(model)
+        for table in tables
+        for unique_id, model in zip(table["unique_id"], table["model"], strict=True)
+    }
     content = {
         "as_of": clock["as_of"],
         "cutoff": clock["cutoff"],
         "promotion": promotion,
-        "champions": chosen,
+        "champions": dict(sorted(chosen.items())),
         "models": models.model_dump(mode="json"),
         "task": task.model_dump(mode="json"),
         "weights": _current(weights),
-        "panel_sha256": fingerprint(panel),
-        "calibration_sha256": fingerprint(calibration),
+        "panel_sha256": [its["panel"] for its in fingerprints],
+        "calibration_sha256": [its["calibration"] for its in fingerprints],
         "versions": {library: version(library) for library in _LIBRARIES},
     }
     canonical = json.dumps(content, sort_keys=True).encode()
-    return {"bundle_id": hashlib.sha256(canonical).hexdigest()[:16], **content}, calibration
+    return {"bundle_id": hashlib.sha256(canonical).hexdigest()[:16], **content}
 
 
 def collect_errors(

@@ -1,10 +1,34 @@
 from kedro.pipeline import Node, Pipeline
 
-from clepsydra.pipelines.deploy.nodes import build_bundle, collect_errors, decide_promotion
+from clepsydra.binding import bind
+from clepsydra.pipelines.deploy.nodes import (
+    build_bundle,
+    calibrate_champions,
+    collect_errors,
+    decide_promotion,
+    promote_champions,
+)
+from clepsydra.sharding import gather_parts, per_shard, sharded
 
 
-def create_pipeline(has_hierarchy: bool = False) -> Pipeline:
+def create_pipeline(n_shards: int, has_hierarchy: bool = False) -> Pipeline:
     """Champions to a promoted bundle."""
+    shard = Pipeline(
+        [
+            Node(
+                bind(promote_champions, n_shards=n_shards),
+                inputs=["renewed_champions@pandas", "promotion", "params:explain"],
+                outputs=["promoted_champions@pandas", "assigned"],
+                name="promote_champions",
+            ),
+            Node(
+                calibrate_champions,
+                inputs=["assigned", "backtests@pandas", "panel@pandas"],
+                outputs=["calibration", "fingerprints"],
+                name="calibrate_champions",
+            ),
+        ]
+    )
     errors = Node(
         collect_errors,
         inputs=["promoted_champions", "backtests", "windows"],
@@ -15,23 +39,29 @@ def create_pipeline(has_hierarchy: bool = False) -> Pipeline:
         [
             Node(
                 decide_promotion,
-                inputs=["renewed_champions", "verdict", "canary", "params:deploy"],
-                outputs=["promoted_champions", "promotion"],
+                inputs=["verdict", "canary", "params:deploy"],
+                outputs="promotion",
                 name="decide_promotion",
+            ),
+            *per_shard(shard, n_shards, {"promotion"}).nodes,
+            Node(
+                gather_parts,
+                inputs=sharded("promoted_champions@file", n_shards),
+                outputs="promoted_champions",
+                name="gather_promoted_champions",
             ),
             Node(
                 build_bundle,
                 inputs=[
-                    "promoted_champions",
                     "promotion",
-                    "backtests",
-                    "panel",
                     "params:task",
                     "planned_models",
                     "weights",
                     "clock",
+                    *sharded("assigned", n_shards),
+                    *sharded("fingerprints", n_shards),
                 ],
-                outputs=["bundle", "calibration"],
+                outputs="bundle",
                 name="build_bundle",
             ),
             *([errors] if has_hierarchy else []),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -11,14 +12,10 @@ from clepsydra.config import EvaluateConfig, ModelsConfig, TaskConfig
 from clepsydra.models.registry import build_models
 from clepsydra.models.screening import screen
 from clepsydra.models.wall import lead_steps
+from clepsydra.pipelines.evaluate.evidence import ALL_SERIES, FEWEST_WINDOWS, least_errors
 from clepsydra.pipelines.evaluate.segments import known_series
 
 __all__ = ["choose_champions"]
-
-_LEAST_ERROR = 0.05
-_FEWEST_WINDOWS = 5
-# The name of the record over all series; those of segments are longer.
-_ALL = ""
 
 
 class _Record(NamedTuple):
@@ -36,10 +33,11 @@ class _Record(NamedTuple):
 
 
 def choose_champions(
-    metrics: pd.DataFrame,
-    backtests: pd.DataFrame,
-    windows: pd.DataFrame,
+    evidence: pd.DataFrame,
+    records: pd.DataFrame,
+    noise: pd.DataFrame,
     segments: pd.DataFrame,
+    windows: pd.DataFrame,
     future: pd.DataFrame,
     task: TaskConfig,
     models: ModelsConfig,
@@ -76,10 +74,11 @@ def choose_champions(
     is what wins where little is known of its members (Clemen, Combining forecasts, 1989).
 
     Args:
-        metrics: from `score_backtests`.
-        backtests: `unique_id`, `cutoff`, `model`, `y`, `y_hat`, `is_fallback`.
+        evidence: of a shard's series, from `gather_evidence`.
+        records: of all series, from `pool_evidence`.
+        noise: from `pool_evidence`.
+        segments: of the shard's series, from `segment_series`.
         windows: `role`, `cutoff`.
-        segments: from `segment_series`.
         future: the steps after the panel; they say how far ahead models forecast.
         task: grid and season.
         models: to choose from.
@@ -90,110 +89,91 @@ def choose_champions(
         `unique_id`, `model`, `reason`: a row for every series.
     """
     known = known_series(segments, windows, roles).set_index("unique_id")
-    windows = windows[windows["role"].isin(roles)]
-    scored = _scored_windows(backtests, windows)
-    errors = _errors(metrics, scored).reindex(columns=list(models.root))
-    # Both sides of a ratio get a little of the error of the reference, or where it has none of the
-    # mean error over all: series without an error have a ratio, too.
+    names, pooled = list(models.root), _pooled(records, list(models.root))
+    failing = _table(evidence, "failing", known.index, names) == 1.0
+    errors = _table(evidence, "error", known.index, names)
+    of_series = evidence.drop_duplicates("unique_id").set_index("unique_id").reindex(known.index)
     reference = errors[models.reference]
-    overall = (reference.mean() or errors.mean().mean()) or 1.0
-    least = _LEAST_ERROR * reference.where(reference > 0, overall)
+    least = least_errors(reference, float(records["usual"].iloc[0]))
     own = errors.add(least, axis=0).div(reference.add(least), axis=0).dropna(how="all")
-    number = scored.groupby("unique_id").sum().reindex(known.index, fill_value=0)
-    is_few = number < _FEWEST_WINDOWS
-    records = _records(own, number, known["segment"], evaluate.shrinkage)
-    told_by = known["segment"].where(is_few & known["segment"].isin(list(records)), _ALL)
-    telling = _telling_windows(backtests, windows, models.reference).reindex(known.index)
-    score = _scores(own, telling.fillna(0), told_by, records, evaluate.shrinkage)
-    score = score.mask(_failing(backtests, windows, score, models.reference))
+    is_few = of_series["windows"] < FEWEST_WINDOWS
+    told_by = known["segment"].where(is_few & known["segment"].isin(list(pooled)), ALL_SERIES)
+    score = _scores(own, of_series["telling"], told_by, pooled, evaluate.shrinkage)
+    score = score.mask(failing.assign(**{models.reference: False}))
+    fails = records.loc[records["segment"] == ALL_SERIES].set_index("model")["fails"]
+    score = score.mask(fails.reindex(names).to_numpy(dtype=bool)[None, :].repeat(len(score), 0))
     obstacles = _obstacles(known, known.index[is_few & (known["steps"] > 0)], future, task, models)
-    noise = _noise(backtests, windows, reference + least, models)
+    margins = noise.pivot(index="combination", columns="model", values="error")
+    margins = margins.reindex(index=list(models.combinations), columns=names)
+    choice = _Choice(names, models.reference, list(models.combinations), margins.to_numpy())
+    columns = (known.index, score.to_numpy(), own.reindex(known.index).to_numpy(), told_by)
     rows = []
-    for unique_id, its_score in score.iterrows():
+    for unique_id, its_score, ratios, segment in zip(*columns, strict=True):
         its_obstacles = obstacles.get(str(unique_id), {})
-        leader, name = _best(its_score, noise, models, its_obstacles)
-        if len(its_obstacles) == len(models.root):
+        place, leader = choice.of(its_score, [names.index(name) for name in its_obstacles])
+        name = names[place]
+        if len(its_obstacles) == len(names):
             reason = f"no model can forecast it yet ({name}: {its_obstacles[name]})"
         else:
-            ratio = own[name].get(unique_id)
-            reason = _evidence(
-                name, ratio, its_score[name], told_by[unique_id], records, models.reference
-            )
-            reason += _passed_over(its_score, its_obstacles)
-        if name != leader:
-            reason += f"; {leader} is better by less than the windows' noise"
+            ratio = ratios[place]
+            reason = _evidence(name, ratio, its_score[place], segment, pooled, models.reference)
+            reason += _passed_over(its_score, names, its_obstacles)
+        if place != leader:
+            reason += f"; {names[leader]} is better by less than the windows' noise"
         rows.append((unique_id, name, reason))
     return pd.DataFrame(rows, columns=["unique_id", "model", "reason"])
 
 
-def _scored_windows(backtests: pd.DataFrame, windows: pd.DataFrame) -> pd.Series:
-    """How many windows have anything to compare with, by `unique_id` and `role`."""
-    role = windows.set_index("cutoff")["role"]
-    chosen = backtests["cutoff"].isin(role.index) & backtests["y"].notna()
-    pairs = backtests.loc[chosen, ["unique_id", "cutoff"]].drop_duplicates()
-    return pairs.assign(role=pairs["cutoff"].map(role)).groupby(["unique_id", "role"]).size()
+@dataclass(frozen=True)
+class _Choice:
+    """How one of the models is taken, by their places.
 
-
-def _telling_windows(backtests: pd.DataFrame, windows: pd.DataFrame, reference: str) -> pd.Series:
-    """In how many windows the reference errs at all, by series."""
-    chosen = backtests["cutoff"].isin(windows["cutoff"]) & (backtests["model"] == reference)
-    rows = backtests[chosen]
-    wrong = rows[(rows["y"] - rows["y_hat"]).abs() > 0]
-    return wrong.groupby("unique_id")["cutoff"].nunique()
-
-
-def _errors(metrics: pd.DataFrame, scored: pd.Series) -> pd.DataFrame:
-    """Mean absolute errors over the windows; a row a series and a column a model."""
-    rows = metrics[metrics["metric"] == "mae"].dropna(subset="value")
-    rows = rows.merge(scored.rename("weight").reset_index(), on=["unique_id", "role"])
-    rows["total"] = rows["value"] * rows["weight"]
-    total = rows.groupby(["unique_id", "model"])[["total", "weight"]].sum()
-    return (total["total"] / total["weight"]).unstack("model")
-
-
-def _failing(
-    backtests: pd.DataFrame, windows: pd.DataFrame, like: pd.DataFrame, reference: str
-) -> pd.DataFrame:
-    """Of which series which models are no champions, for another one stands in for them.
-
-    Args:
-        backtests: `unique_id`, `cutoff`, `model`, `y`, `is_fallback`.
-        windows: `cutoff`.
-        like: a row a series, a column a model.
-        reference: which always may be, for it is the last resort.
-
-    Returns:
-        Whether, of the windows with anything to compare with, another one's are more than half and
-        the newest; of a model of which that is so wherever it has windows, for all series.
+    Attributes:
+        names: of all models.
+        reference: one of them.
+        combinations: some of them.
+        margins: `[C, M]`, of the combinations over all models: what is no more than noise.
     """
-    chosen = backtests["cutoff"].isin(windows["cutoff"]) & backtests["y"].notna()
-    rows = backtests[chosen].sort_values("cutoff", kind="stable")
-    groups = rows.groupby(["unique_id", "model"])["is_fallback"]
-    found = ((groups.mean() > 0.5) & groups.last()).astype(float).unstack("model")
-    everywhere = (found.fillna(1.0) == 1.0).all().reindex(like.columns, fill_value=False)
-    return ((found.reindex_like(like) == 1.0) | everywhere).assign(**{reference: False})
+
+    names: list[str]
+    reference: str
+    combinations: list[str]
+    margins: np.ndarray
+
+    def of(self, score: np.ndarray, unable: list[int]) -> tuple[int, int]:
+        """The model that is taken, and the one of the lowest score, of those that are able."""
+        able = score.copy()
+        able[unable] = np.nan
+        reference = self.names.index(self.reference)
+        if np.isnan(able).all():
+            first = next((i for i in range(len(able)) if i not in unable), reference)
+            return first, first
+        leader = int(np.nanargmin(able))
+        if leader == reference:
+            return leader, leader
+        combined = [self.names.index(name) for name in self.combinations]
+        margin = self.margins[:, leader]
+        near = [
+            (able[place], place)
+            for place, least in zip(combined, margin, strict=True)
+            if able[place] < score[reference] and able[place] - able[leader] < least
+        ]
+        return (min(near)[1] if near else leader), leader
 
 
-def _records(
-    own: pd.DataFrame, number: pd.Series, segment: pd.Series, shrinkage: float
-) -> dict[str, _Record]:
-    """The record over all, and that of each segment which is not all.
+def _table(evidence: pd.DataFrame, value: str, ids: pd.Index, names: list[str]) -> pd.DataFrame:
+    """A row a series, a column a model."""
+    wide = evidence.pivot(index="unique_id", columns="model", values=value)
+    return wide.reindex(index=ids, columns=names).astype(float)
 
-    Args:
-        own: each model's error over the reference's; a row a series.
-        number: windows of each series.
-        segment: of each series.
-        shrinkage: windows that the record over all is worth.
-    """
-    overall = np.exp(np.log(own).mean())
-    records = {_ALL: _Record(overall, overall, len(own))}
-    for name, its in own.groupby(segment.reindex(own.index)):
-        if len(its) < len(own):
-            mean = np.exp(np.log(its).mean()).fillna(overall)
-            windows = number[its.index].sum()
-            score = overall + windows / (windows + shrinkage) * (mean - overall)
-            records[str(name)] = _Record(mean, score, len(its))
-    return records
+
+def _pooled(records: pd.DataFrame, names: list[str]) -> dict[str, _Record]:
+    """Segment to its record; that over all series first."""
+    found = {}
+    for segment, rows in records.groupby("segment", sort=False):
+        its = rows.set_index("model").reindex(names)
+        found[str(segment)] = _Record(its["mean"], its["score"], int(rows["series"].iloc[0]))
+    return found
 
 
 def _scores(
@@ -246,80 +226,35 @@ def _obstacles(
     return found
 
 
-def _best(
-    score: pd.Series, noise: pd.DataFrame, models: ModelsConfig, obstacles: dict[str, str]
-) -> tuple[str, str]:
-    """The model of the lowest score, and the one that is taken, of those without an obstacle."""
-    able = score.drop(list(obstacles))
-    if able.isna().all():
-        first = str(able.index[0]) if len(able) else models.reference
-        return first, first
-    leader = str(able.idxmin())
-    if leader == models.reference:
-        return leader, leader
-    combined = able[[name for name in noise.index if name in able.index]]
-    margin = noise.loc[combined.index, leader]
-    near = combined[(combined < score[models.reference]) & (combined - able[leader] < margin)]
-    return leader, str(near.idxmin()) if len(near) else leader
-
-
 def _evidence(
     name: str,
-    own: float | None,
+    own: float,
     blended: float,
     told_by: str,
     records: dict[str, _Record],
     reference: str,
 ) -> str:
     """How well the model did: on the series itself, on its segment, over all."""
-    if np.isnan(records[_ALL].mean[name]):
+    if np.isnan(records[ALL_SERIES].mean[name]):
         return "nothing is known of any model: the first that can forecast it"
-    overall = f"{records[_ALL].mean[name]:.0%} over all series"
+    overall = f"{records[ALL_SERIES].mean[name]:.0%} over all series"
     its = records[told_by]
     segment = f"{its.series} series of the segment '{told_by}'"
     if pd.notna(own):
-        within = "" if told_by == _ALL else f", {its.mean[name]:.0%} in {segment}"
+        within = "" if told_by == ALL_SERIES else f", {its.mean[name]:.0%} in {segment}"
         return (
             f"{own:.0%} of {reference}'s error on its own windows{within}, {overall}, "
             f"blended {blended:.0%}"
         )
-    if told_by == _ALL:
+    if told_by == ALL_SERIES:
         return "no window of its own: the best model over all series"
     figures = f"{its.mean[name]:.0%} of {reference}'s error, {overall}"
     return f"no window of its own: the best model for {segment} ({figures})"
 
 
-def _passed_over(score: pd.Series, obstacles: dict[str, str]) -> str:
+def _passed_over(score: np.ndarray, names: list[str], obstacles: dict[str, str]) -> str:
     """Why a model that would lead is not taken."""
-    best = str(score.idxmin() if score.notna().any() else score.index[0])
+    if not obstacles:
+        return ""
+    best = names[0 if np.isnan(score).all() else int(np.nanargmin(score))]
     return f"; {best} cannot forecast it ({obstacles[best]})" if best in obstacles else ""
-
-
-def _noise(
-    backtests: pd.DataFrame, windows: pd.DataFrame, unit: pd.Series, models: ModelsConfig
-) -> pd.DataFrame:
-    """Standard errors, over the windows, of the difference of two models' errors.
-
-    Args:
-        backtests: `unique_id`, `cutoff`, `model`, `y`, `y_hat`.
-        windows: `cutoff`.
-        unit: what a series' errors are divided by.
-        models: those of them that combine others are compared with all.
-
-    Returns:
-        A row for each combination and a column for each model; infinite where there are too few
-        windows.
-    """
-    chosen = backtests["cutoff"].isin(windows["cutoff"])
-    rows = backtests.loc[chosen, ["unique_id", "cutoff", "model"]]
-    size = (backtests["y"] - backtests["y_hat"]).abs().loc[rows.index]
-    rows = rows.assign(error=size / rows["unique_id"].map(unit).to_numpy())
-    means = rows.groupby(["cutoff", "unique_id", "model"])["error"].mean()
-    table = means.groupby(["cutoff", "model"]).mean().unstack().reindex(columns=list(models.root))
-    found = {}
-    for name in models.combinations:
-        difference = table.rsub(table[name], axis=0)
-        found[name] = difference.sem().where(difference.count() >= _FEWEST_WINDOWS, np.inf)
-    return pd.DataFrame(
-        found, index=list(models.root), columns=list(models.combinations), dtype=float
-    ).T

@@ -21,7 +21,7 @@ from clepsydra.models.forecasting import candidates
 from clepsydra.models.knowledge import Knowledge
 from clepsydra.models.wall import lead_steps
 from clepsydra.origins import allowed_cutoff, first_unknown
-from clepsydra.sharding import series_hash
+from clepsydra.sharding import read_series, series_hash
 
 __all__ = ["check_windows", "refuse_leaks", "send_canary"]
 
@@ -36,7 +36,7 @@ def send_canary(
     windows_config: WindowsConfig,
     cleaning: CleaningConfig,
     evaluate: EvaluateConfig,
-    *shards: Path | pd.DataFrame,
+    *files: Path,
 ) -> pd.DataFrame:
     """Backtest every model on a few series, with and without a changed future.
 
@@ -53,7 +53,8 @@ def send_canary(
         windows_config: how often models learn anew, and from how much.
         cleaning: whether models are shown outliers.
         evaluate: how many series.
-        shards: the shards' panels, of which only the chosen series are read, and their vintages.
+        files: of every shard its panel, then of every shard its vintages; only some series are
+            read.
 
     Returns:
         A row a model, see `models.canary.find_leaks`.
@@ -64,15 +65,9 @@ def send_canary(
     """
     check_windows(windows, task)
     ids = _longest(series, evaluate.canary_series)
-    panel = pd.concat(
-        [
-            pd.read_parquet(path, filters=[("unique_id", "in", ids)])
-            for path in shards
-            if isinstance(path, Path)
-        ],
-        ignore_index=True,
-    ).astype({"unique_id": object})
-    vintages = [table for table in shards if isinstance(table, pd.DataFrame)]
+    number = len(files) // 2
+    panel = read_series(files[:number], ids)
+    vintages = [read_series(files[number:], ids)]
     its_future = future[future["unique_id"].isin(ids)]
     first = int((windows["role"] == "report").to_numpy().argmax())
     places = sorted({max(first - 1, 0), first, len(windows) - 1})

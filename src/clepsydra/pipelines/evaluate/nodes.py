@@ -19,6 +19,7 @@ __all__ = [
     "measure_losses",
     "rank_models",
     "score_backtests",
+    "score_champions",
     "seasonal_scales",
 ]
 
@@ -47,16 +48,19 @@ def seasonal_scales(panel: pd.DataFrame, windows: pd.DataFrame, task: TaskConfig
 
 def score_backtests(
     backtests: pd.DataFrame, windows: pd.DataFrame, scales: pd.DataFrame
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every metric of every series and model, apart for the windows that select and that report.
 
     Returns:
-        `unique_id`, `role`, `model`, `metric` (see `models.metrics`), `value`, `note`: why a value
-        is missing, or empty.
+        metrics: `unique_id`, `role`, `model`, `metric` (see `models.metrics`), `value`, `note`: why
+            a value is missing, or empty.
+        totals: `role`, `model`, `metric`, `total` of the values and `series` that have one.
     """
     role = backtests["cutoff"].map(windows.set_index("cutoff")["role"])
     rows = backtests.assign(role=role)[role.isin(_ROLES)]
-    return score_groups(rows, scales, by=["unique_id", "role", "model"])
+    metrics = score_groups(rows, scales, by=["unique_id", "role", "model"])
+    groups = metrics.groupby(["role", "model", "metric"], sort=True)["value"]
+    return metrics, groups.agg(total="sum", series="count").reset_index()
 
 
 def measure_losses(
@@ -73,9 +77,14 @@ def measure_losses(
 
 
 def rank_models(
-    metrics: pd.DataFrame, losses: pd.DataFrame, evaluate: EvaluateConfig
+    losses: pd.DataFrame, evaluate: EvaluateConfig, *totals: pd.DataFrame
 ) -> pd.DataFrame:
     """Mean scores on the windows that report, ranked, and which models may be the best.
+
+    Args:
+        losses: from `models.losses.pool_losses`.
+        evaluate: how sure the set of the best models is.
+        totals: of every shard, from `score_backtests`.
 
     Returns:
         `model`, `metric`, `value` (mean over series), `rank` (1 is best), `group`, `mcs_pvalue`.
@@ -83,8 +92,10 @@ def rank_models(
         confidence set and `b` for others; else it is empty and `mcs_pvalue` is missing. See
         `models.comparison.model_confidence_set`.
     """
-    reported = metrics[metrics["role"] == "report"]
-    means = reported.groupby(["metric", "model"])["value"].mean().reset_index()
+    whole = pd.concat(totals, ignore_index=True)
+    reported = whole[whole["role"] == "report"].groupby(["metric", "model"])[["total", "series"]]
+    sums = reported.sum()
+    means = (sums["total"] / sums["series"]).rename("value").reset_index()
     target = means["metric"].map(_NOMINAL)
     distance = (means["value"] - target).abs().where(target.notna(), means["value"])
     means["rank"] = distance.groupby(means["metric"]).rank(method="min")
@@ -107,26 +118,23 @@ def compare_models(losses: pd.DataFrame, models: ModelsConfig) -> pd.DataFrame:
     return compare(losses, models.reference)
 
 
-def judge_champions(
-    metrics: pd.DataFrame,
-    champions: pd.DataFrame,
-    scales: pd.DataFrame,
-    windows: pd.DataFrame,
-    models: ModelsConfig,
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The champions against the reference, on windows later than all that chose them.
+def score_champions(
+    metrics: pd.DataFrame, champions: pd.DataFrame, scales: pd.DataFrame, models: ModelsConfig
+) -> pd.DataFrame:
+    """The champions of a shard against the reference, on windows later than all that chose them.
 
     Returns:
-        champion_scores: `unique_id`, `model`, `mae`, `mase` and the reference's `reference_mae`,
-            `reference_mase`, `note` (why a MASE is missing).
-        verdict: means over the series that have a MASE, their ratio, and how many have none.
+        `unique_id`, `model`, `mae`, `mase`, `coverage_80` and the reference's `reference_mae`,
+        `reference_mase`, `note` (why a MASE is missing).
     """
     reported = metrics[metrics["role"] == "report"]
     wide = reported.pivot(index=["unique_id", "model"], columns="metric", values="value")
+    wide = wide.reindex(columns=["mae", "mase", "coverage_80"])
     scores = champions[["unique_id", "model"]].merge(
-        wide[["mae", "mase", "coverage_80"]].reset_index(), on=["unique_id", "model"], how="left"
+        wide.reset_index(), on=["unique_id", "model"], how="left"
     )
-    reference = wide.xs(models.reference, level="model")[["mae", "mase"]].add_prefix("reference_")
+    is_reference = wide.index.get_level_values("model") == models.reference
+    reference = wide.loc[is_reference, ["mae", "mase"]].droplevel("model").add_prefix("reference_")
     scores = scores.merge(reference.reset_index(), on="unique_id", how="left")
     scale = scores["unique_id"].map(scales.set_index("unique_id")["scale"])
     scores["note"] = np.select(
@@ -134,6 +142,25 @@ def judge_champions(
         ["no report window", "less than a season of history", "MASE scale is zero"],
         default="",
     )
+    return scores
+
+
+def judge_champions(
+    champion_scores: pd.DataFrame, scales: pd.DataFrame, windows: pd.DataFrame, models: ModelsConfig
+) -> dict[str, Any]:
+    """What the champions' scores say of them all.
+
+    Args:
+        champion_scores: of all series, from `score_champions`.
+        scales: of all series.
+        windows: those that select and report.
+        models: says which is the reference.
+
+    Returns:
+        Means over the series that have a MASE, their ratio, and how many have none.
+    """
+    scores = champion_scores
+    scale = scores["unique_id"].map(scales.set_index("unique_id")["scale"])
     judged = scores.dropna(subset=["mase", "reference_mase"])
     verdict: dict[str, Any] = {
         "reference": models.reference,
@@ -152,7 +179,7 @@ def judge_champions(
     }
     error = "mase" if len(judged) else "mae"
     verdict["relative_error"] = _ratio(verdict[f"champion_{error}"], verdict[f"reference_{error}"])
-    return scores, verdict
+    return verdict
 
 
 def _mean(values: pd.Series) -> float | None:

@@ -26,6 +26,7 @@ def segment_series(
     panel: pd.DataFrame,
     series: pd.DataFrame,
     windows: pd.DataFrame,
+    clock: dict[str, str],
     sources: SourcesConfig,
     task: TaskConfig,
     windows_config: WindowsConfig,
@@ -52,7 +53,7 @@ def segment_series(
     first_reported = windows.loc[windows["role"] == "report", "cutoff"].min()
     named = evaluate.segments
     parts = []
-    for cutoff in (first_reported, panel["ds"].max()):
+    for cutoff in (first_reported, pd.Timestamp(clock["cutoff"])):
         history = knowledge.at(cutoff).history()
         segment = _values_of(series, named) if named else _classes(history)
         table = series[["unique_id"]].assign(segment=series["unique_id"].map(segment))

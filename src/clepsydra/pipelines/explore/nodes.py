@@ -13,18 +13,10 @@ from clepsydra.models.wall import to_wall_frame
 __all__ = ["diagnose_series", "intermittency_class"]
 
 _LONGEST = 2016
-_COLUMNS = [
-    "n_steps",
-    "mean",
-    "share_zero",
-    "season_strength",
-    "trend_strength",
-    "adf_pvalue",
-    "kpss_pvalue",
-    "acf_1",
-    "acf_season",
-    "intermittency",
-]
+_FIGURES = ["mean", "share_zero", "season_strength", "trend_strength", "adf_pvalue", "kpss_pvalue"]
+_FIGURES += ["acf_1", "acf_season"]
+_COLUMNS = {"unique_id": object, "n_steps": int, **dict.fromkeys(_FIGURES, float)}
+_COLUMNS |= {"intermittency": object}
 
 
 def diagnose_series(panel: pd.DataFrame, task: TaskConfig) -> pd.DataFrame:
@@ -42,7 +34,7 @@ def diagnose_series(panel: pd.DataFrame, task: TaskConfig) -> pd.DataFrame:
         {"unique_id": unique_id, **_diagnose(group["y"].to_numpy()[-_LONGEST:], task.season_length)}
         for unique_id, group in wall.groupby("unique_id", sort=True)
     ]
-    return pd.DataFrame(rows, columns=["unique_id", *_COLUMNS])
+    return pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
 
 
 def _diagnose(y: np.ndarray, season: int) -> dict[str, float | str]:

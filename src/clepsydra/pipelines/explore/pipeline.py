@@ -1,14 +1,14 @@
 from kedro.pipeline import Node, Pipeline
 
 from clepsydra.pipelines.explore.nodes import diagnose_series
-from clepsydra.sharding import gather, per_shard, sharded
+from clepsydra.sharding import gather_parts, per_shard, sharded
 
 SHARD = Pipeline(
     [
         Node(
             diagnose_series,
             inputs=["panel@pandas", "params:task"],
-            outputs="diagnostics",
+            outputs="diagnostics@pandas",
             name="diagnose_series",
         )
     ]
@@ -18,8 +18,8 @@ SHARD = Pipeline(
 def create_pipeline(n_shards: int) -> Pipeline:
     """Diagnostics of every series."""
     whole = Node(
-        gather,
-        inputs=sharded("diagnostics", n_shards),
+        gather_parts,
+        inputs=sharded("diagnostics@file", n_shards),
         outputs="diagnostics",
         name="gather_diagnostics",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,7 +20,7 @@ from clepsydra.errors import ConfigError, PanelError
 from clepsydra.fingerprint import fingerprint
 from clepsydra.models.base import quantile_columns
 from clepsydra.models.combining import combine
-from clepsydra.models.explaining import evenly, explain, importances, strongest
+from clepsydra.models.explaining import explain, importances, strongest
 from clepsydra.models.forecasting import candidates, forecast
 from clepsydra.models.intervals import add_quantiles
 from clepsydra.models.isolation import Isolation
@@ -29,8 +30,18 @@ from clepsydra.models.registry import local_models
 from clepsydra.models.wall import lead_steps
 from clepsydra.models.weights import NOW
 from clepsydra.origins import target_start
+from clepsydra.sharding import split_by_shard
 
-__all__ = ["assemble_explanations", "assemble_forecasts", "forecast_models"]
+__all__ = [
+    "assemble_explanations",
+    "assemble_forecasts",
+    "forecast_global_model",
+    "forecast_models",
+    "publish_forecasts",
+]
+
+
+Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 
 
 def forecast_models(
@@ -38,68 +49,79 @@ def forecast_models(
     future: pd.DataFrame,
     series: pd.DataFrame,
     fitted: dict[str, Any],
-    bundle: dict[str, Any],
     sources: SourcesConfig,
     task: TaskConfig,
     models: ModelsConfig,
     windows: WindowsConfig,
     cleaning: CleaningConfig,
-    explained: ExplainConfig,
+    *assigned: pd.DataFrame,
     name: str | None = None,
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+) -> Tables:
     """Forecast with what champions need: the global model `name`, or all per-series models.
+
+    Args:
+        panel: up to now.
+        future: the steps after it.
+        series: the same series.
+        fitted: model to what it has learnt.
+        sources: which columns are past-only.
+        task: grid and season.
+        models: those that ran.
+        windows: how much history models are shown.
+        cleaning: whether models are shown outliers.
+        assigned: from `promote_champions`, of the shard or of all.
+        name: of a model that learns from all series.
 
     Returns:
         points: `unique_id`, `ds`, `model`, `y_hat`, `is_fallback` and the model's own quantiles, if
             it has any.
         failures: `unique_id`, `model`, `reason`, `fallback`.
         parts: `model` and the columns of `models.explaining.explain`, of some series.
-
-    Raises:
-        ConfigError: the models or the task have changed since the bundle was made.
     """
-    for key, now in (("models", models), ("task", task)):
-        if bundle[key] != now.model_dump(mode="json"):
-            raise ConfigError(
-                f"'{key}' has changed since the bundle {bundle['bundle_id']} was made; "
-                f"run 'train', 'evaluate' and 'deploy' again"
-            )
-    ids = set(panel["unique_id"].unique())
-    needed: dict[str, set[str]] = {}
-    chosen_ids = set(evenly(bundle["champions"], explained.series))
-    for unique_id, champion in bundle["champions"].items():
-        if unique_id in ids:
-            for member in models.members(champion):
-                needed.setdefault(member, set()).add(unique_id)
     points = [_empty_points(future)]
     failures = [pd.DataFrame(columns=["unique_id", "reason", "fallback", "model"], dtype=object)]
     parts = [no_parts().assign(reason="", model="")]
+    chosen = pd.concat(assigned, ignore_index=True)
+    chosen = chosen[chosen["unique_id"].isin(panel["unique_id"].unique())]
+    explained = set(chosen.loc[chosen["explain"], "unique_id"])
+    needed: dict[str, set[str]] = {}
+    for champion, ids in chosen.groupby("model")["unique_id"]:
+        for member in models.members(str(champion)):
+            needed.setdefault(member, set()).update(ids)
     names = [name] if name else local_models(models)
-    chosen = [candidate for candidate in names if candidate in needed and candidate in fitted]
+    names = [one for one in names if one in needed and one in fitted]
     knowledge = Knowledge.of(panel, future, series, sources, task, windows, cleaning)
     origin = knowledge.at(panel["ds"].max())
     with Isolation() as isolation:
-        for candidate in candidates(chosen, models, task, lead_steps(future, task)):
-            rows, reasons = forecast(
-                candidate, fitted[candidate.name], origin, None, isolation, Cost()
-            )
+        for candidate in candidates(names, models, task, lead_steps(future, task)):
+            learnt = fitted[candidate.name]
+            rows, reasons = forecast(candidate, learnt, origin, None, isolation, Cost())
             points.append(rows.assign(model=candidate.name))
             failures.append(reasons.assign(model=candidate.name))
-            found = explain(
-                candidate,
-                fitted[candidate.name],
-                origin,
-                rows,
-                reasons,
-                needed[candidate.name] & chosen_ids,
-                isolation,
-            )
+            asked = needed[candidate.name] & explained
+            found = explain(candidate, learnt, origin, rows, reasons, asked, isolation)
             parts.append(found.assign(model=candidate.name))
     return (
         pd.concat(points, ignore_index=True),
         pd.concat(failures, ignore_index=True),
         pd.concat(parts, ignore_index=True),
     )
+
+
+def forecast_global_model(*tables: Any, name: str, n_shards: int) -> tuple[pd.DataFrame, ...]:
+    """Forecast with a model that learns from all series, if a champion needs it.
+
+    Args:
+        tables: what `forecast_models` takes, of all series.
+        name: of the model.
+        n_shards: how many shards there are.
+
+    Returns:
+        points of the series of each shard; failures and parts.
+    """
+    points, failures, parts = forecast_models(*tables, name=name)
+    series = tables[2]
+    return *split_by_shard(points, series, n_shards), failures, parts
 
 
 def _empty_points(future: pd.DataFrame) -> pd.DataFrame:
@@ -113,6 +135,7 @@ def _empty_points(future: pd.DataFrame) -> pd.DataFrame:
 
 def assemble_forecasts(
     bundle: dict[str, Any],
+    assigned: pd.DataFrame,
     calibration: pd.DataFrame,
     series: pd.DataFrame,
     task: TaskConfig,
@@ -120,23 +143,30 @@ def assemble_forecasts(
     clock: dict[str, str],
     *points: pd.DataFrame,
 ) -> pd.DataFrame:
-    """The champions' forecasts of every series, with quantiles.
+    """The champions' forecasts of a shard's series, with quantiles.
 
     Returns:
         `unique_id`, `cutoff`, `ds`, `model`, `y_hat` and the quantile columns; the store adds
         `run_id` and `published_at`.
 
     Raises:
+        ConfigError: the models or the task have changed since the bundle was made.
         PanelError: a series that has observations would be left without a forecast.
     """
-    if fingerprint(calibration) != bundle["calibration_sha256"]:
+    for key, now in (("models", models), ("task", task)):
+        if bundle[key] != now.model_dump(mode="json"):
+            raise ConfigError(
+                f"'{key}' has changed since the bundle {bundle['bundle_id']} was made; "
+                f"run 'train', 'evaluate' and 'deploy' again"
+            )
+    if fingerprint(calibration) not in bundle["calibration_sha256"]:
         raise PanelError(
             f"the calibration is not the one of bundle {bundle['bundle_id']}; run 'deploy' again"
         )
-    together = pd.concat([part for part in points if len(part)])
+    together = pd.concat([part for part in points if len(part)] or points[:1])
     table = combine(together, models.combinations, _weights(bundle["weights"]), task)
     start = target_start(pd.Timestamp(clock["panel_end"]), task)
-    champion = table["unique_id"].map(bundle["champions"])
+    champion = table["unique_id"].map(assigned.set_index("unique_id")["model"])
     table = table[(table["ds"] >= start) & (table["model"] == champion)]
     lost = set(series.loc[series["n_observations"] > 0, "unique_id"]) - set(table["unique_id"])
     if lost:
@@ -147,6 +177,34 @@ def assemble_forecasts(
     table = add_quantiles(table.assign(cutoff=pd.Timestamp(clock["cutoff"])), calibration, task)
     columns = ["unique_id", "cutoff", "ds", "model", "y_hat", *quantile_columns()]
     return table[columns].sort_values(["unique_id", "ds"], ignore_index=True)
+
+
+def publish_forecasts(clock: dict[str, str], *files: Path) -> tuple[list[Path], dict[str, Any]]:
+    """All forecasts to the store, and what was published.
+
+    Args:
+        clock: as of when.
+        files: of the shards' forecasts.
+
+    Returns:
+        The files; `cutoff`, `series` and `rows` (how many), `first_step` and `last_step` (naive
+        UTC).
+    """
+    series, rows = 0, 0
+    steps: list[pd.Timestamp] = []
+    for file in files:
+        table = pd.read_parquet(file, columns=["unique_id", "ds"])
+        series, rows = series + table["unique_id"].nunique(), rows + len(table)
+        if len(table):
+            steps += [table["ds"].min(), table["ds"].max()]
+    first, last = (str(pick(steps)) if steps else "" for pick in (min, max))
+    return list(files), {
+        "cutoff": clock["cutoff"],
+        "series": series,
+        "rows": rows,
+        "first_step": first,
+        "last_step": last,
+    }
 
 
 def assemble_explanations(

@@ -4,7 +4,9 @@ from clepsydra.binding import bind
 from clepsydra.pipelines.forecast.nodes import (
     assemble_explanations,
     assemble_forecasts,
+    forecast_global_model,
     forecast_models,
+    publish_forecasts,
 )
 from clepsydra.pipelines.forecast.reconciliation import reconcile_forecasts
 from clepsydra.sharding import gather, per_shard, sharded
@@ -15,16 +17,7 @@ _PARAMETERS = [
     "planned_models",
     "params:windows",
     "params:cleaning",
-    "params:explain",
 ]
-
-
-_RECONCILE = Node(
-    reconcile_forecasts,
-    inputs=["base_forecasts", "champion_errors", "bundle", "levels", "params:task", "clock"],
-    outputs="forecasts",
-    name="reconcile_forecasts",
-)
 
 
 def create_pipeline(
@@ -35,38 +28,57 @@ def create_pipeline(
         [
             Node(
                 forecast_models,
-                inputs=["panel@pandas", "future", "series", "fitted", "bundle", *_PARAMETERS],
+                inputs=[
+                    "panel@pandas",
+                    "future@pandas",
+                    "series",
+                    "fitted",
+                    *_PARAMETERS,
+                    "assigned",
+                ],
                 outputs=["next_points", "next_failures", "next_parts"],
                 name="forecast_local_models",
-            )
+            ),
+            Node(
+                assemble_forecasts,
+                inputs=[
+                    "bundle",
+                    "assigned",
+                    "calibration",
+                    "series",
+                    "params:task",
+                    "planned_models",
+                    "clock",
+                    "next_points",
+                    *(f"{name}.next_points" for name in global_models),
+                ],
+                outputs="base_forecasts" if has_hierarchy else "forecasts@pandas",
+                name="assemble_forecasts",
+            ),
         ]
     )
     across = [
         Node(
-            bind(forecast_models, name=name),
-            inputs=["panel", "future", "series", f"{name}.fitted", "bundle", *_PARAMETERS],
-            outputs=[f"{name}.next_{table}" for table in ("points", "failures", "parts")],
+            bind(forecast_global_model, name=name, n_shards=n_shards),
+            inputs=[
+                *("panel", "future", "series", f"{name}.fitted", *_PARAMETERS),
+                *sharded("assigned", n_shards),
+            ],
+            outputs=[
+                *sharded(f"{name}.next_points", n_shards),
+                *(f"{name}.next_{table}" for table in ("failures", "parts")),
+            ],
             name=f"forecast_{name}",
         )
         for name in global_models
     ]
-    publish = [
-        Node(
-            assemble_forecasts,
-            inputs=[
-                "bundle",
-                "calibration",
-                "series",
-                "params:task",
-                "planned_models",
-                "clock",
-                *sharded("next_points", n_shards),
-                *(f"{name}.next_points" for name in global_models),
-            ],
-            outputs="base_forecasts" if has_hierarchy else "forecasts",
-            name="publish_forecasts",
-        ),
-        *([_RECONCILE] if has_hierarchy else []),
+    publish = Node(
+        publish_forecasts,
+        inputs=["clock", *published_files(n_shards, has_hierarchy)],
+        outputs=["forecasts@store", "publication"],
+        name="publish_forecasts",
+    )
+    tables = [
         Node(
             gather,
             inputs=[
@@ -89,6 +101,30 @@ def create_pipeline(
             name="assemble_explanations",
         ),
     ]
+    shared = {"bundle", "clock", "planned_models"}
+    reconciled = _reconciled(n_shards) if has_hierarchy else []
     return Pipeline(
-        [*per_shard(shard, n_shards, {"bundle", "planned_models"}).nodes, *across, *publish]
+        [*per_shard(shard, n_shards, shared).nodes, *across, *reconciled, publish, *tables]
     )
+
+
+def published_files(n_shards: int, has_hierarchy: bool) -> list[str]:
+    """The datasets of the files that are published."""
+    return ["reconciled_forecasts@file"] if has_hierarchy else sharded("forecasts@file", n_shards)
+
+
+def _reconciled(n_shards: int) -> list[Node]:
+    """All series at once, since each depends on all."""
+    gathered = Node(
+        gather,
+        inputs=sharded("base_forecasts", n_shards),
+        outputs="base_forecasts",
+        name="gather_base_forecasts",
+    )
+    reconciled = Node(
+        reconcile_forecasts,
+        inputs=["base_forecasts", "champion_errors", "bundle", "levels", "params:task", "clock"],
+        outputs="reconciled_forecasts@pandas",
+        name="reconcile_forecasts",
+    )
+    return [gathered, reconciled]

@@ -7,27 +7,42 @@ from typing import Any
 import pandas as pd
 
 from clepsydra.config import MonitorConfig, TaskConfig
+from clepsydra.datasets.forecast_store import ForecastStore
+from clepsydra.sharding import gather
 from clepsydra.timegrid import add_span
 
-__all__ = ["decide_retraining", "detect_drift", "measure_accuracy", "measure_freshness"]
+__all__ = [
+    "compare_seasons",
+    "decide_retraining",
+    "detect_drift",
+    "measure_accuracy",
+    "measure_freshness",
+]
 
-_ACCURACY_COLUMNS = ["unique_id", "cutoff", "model", "steps", "mae", "mase", "coverage_80"]
+_ACCURACY = {"unique_id": object, "cutoff": "datetime64[ns]", "model": object, "steps": int}
+_ACCURACY |= {"mae": float, "mase": float, "coverage_80": float}
 
 
 def measure_accuracy(
-    forecasts: pd.DataFrame, panel: pd.DataFrame, scales: pd.DataFrame, clock: dict[str, str]
+    forecasts: ForecastStore, panel: pd.DataFrame, scales: pd.DataFrame, clock: dict[str, str]
 ) -> pd.DataFrame:
     """Realised errors of the forecasts published before this run, where actuals are known.
+
+    Args:
+        forecasts: all that were published.
+        panel: of a shard's series.
+        scales: of the same.
+        clock: as of when.
 
     Returns:
         `unique_id`, `cutoff`, `model`, `steps` compared, `mae`, `mase`, `coverage_80`; no row
         until a published forecast has come due.
     """
-    earlier = forecasts[forecasts["cutoff"] < pd.Timestamp(clock["cutoff"])]
+    earlier = forecasts.before(pd.Timestamp(clock["cutoff"]), panel["unique_id"].unique())
     actuals = panel.loc[~panel["is_imputed"], ["unique_id", "ds", "y"]]
     due = earlier.merge(actuals, on=["unique_id", "ds"], how="inner")
     if due.empty:
-        return pd.DataFrame(columns=_ACCURACY_COLUMNS)
+        return pd.DataFrame(columns=list(_ACCURACY)).astype(_ACCURACY)
     due["error"] = (due["y_hat"] - due["y"]).abs()
     due["inside"] = (due["y"] >= due["q0.1"]) & (due["y"] <= due["q0.9"])
     accuracy = (
@@ -37,17 +52,17 @@ def measure_accuracy(
     )
     scale = accuracy["unique_id"].map(scales.set_index("unique_id")["scale"])
     accuracy["mase"] = accuracy["mae"] / scale.where(scale > 0)
-    return accuracy[_ACCURACY_COLUMNS]
+    return accuracy[list(_ACCURACY)]
 
 
-def detect_drift(panel: pd.DataFrame, task: TaskConfig, monitor: MonitorConfig) -> pd.DataFrame:
-    """Whether each series' last season is distributed unlike the four before it.
+def compare_seasons(panel: pd.DataFrame, task: TaskConfig) -> pd.DataFrame:
+    """How unlike the four seasons before it each series' last season is distributed.
 
-    A two-sample Kolmogorov-Smirnov test, Bonferroni-corrected for the number of series. Values of
-    a series depend on each other, so the test finds drift too readily: it is a hint, not proof.
+    A two-sample Kolmogorov-Smirnov test. Values of a series depend on each other, so the test finds
+    drift too readily: it is a hint, not proof.
 
     Returns:
-        `unique_id`, `statistic`, `pvalue`, `drifted`; no row for a series under five seasons.
+        `unique_id`, `statistic`, `pvalue`; no row for a series under five seasons.
     """
     from scipy.stats import ks_2samp
 
@@ -59,7 +74,22 @@ def detect_drift(panel: pd.DataFrame, task: TaskConfig, monitor: MonitorConfig) 
         recent, before = y.to_numpy()[-season:], y.to_numpy()[-5 * season : -season]
         test = ks_2samp(recent, before)
         rows.append((unique_id, float(test.statistic), float(test.pvalue)))
-    drift = pd.DataFrame(rows, columns=["unique_id", "statistic", "pvalue"])
+    return pd.DataFrame(rows, columns=["unique_id", "statistic", "pvalue"]).astype(
+        {"unique_id": object, "statistic": float, "pvalue": float}
+    )
+
+
+def detect_drift(monitor: MonitorConfig, *tests: pd.DataFrame) -> pd.DataFrame:
+    """Which series drifted, Bonferroni-corrected for the number of series.
+
+    Args:
+        monitor: the level of significance.
+        tests: of every shard, from `compare_seasons`.
+
+    Returns:
+        `unique_id`, `statistic`, `pvalue`, `drifted`.
+    """
+    drift = gather(*tests)
     return drift.assign(drifted=drift["pvalue"] * max(len(drift), 1) < monitor.significance)
 
 

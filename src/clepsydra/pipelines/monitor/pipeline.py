@@ -1,26 +1,46 @@
 from kedro.pipeline import Node, Pipeline
 
 from clepsydra.pipelines.monitor.nodes import (
+    compare_seasons,
     decide_retraining,
     detect_drift,
     measure_accuracy,
     measure_freshness,
 )
+from clepsydra.sharding import gather_parts, per_shard, sharded
+
+SHARD = Pipeline(
+    [
+        Node(
+            measure_accuracy,
+            inputs=["forecasts@store", "panel@pandas", "scales@pandas", "clock"],
+            outputs="accuracy@pandas",
+            name="measure_accuracy",
+        ),
+        Node(
+            compare_seasons,
+            inputs=["panel@pandas", "params:task"],
+            outputs="season_tests",
+            name="compare_seasons",
+        ),
+    ]
+)
 
 
-def create_pipeline() -> Pipeline:
+def create_pipeline(n_shards: int) -> Pipeline:
     """Published forecasts and actuals to accuracy, drift, freshness and a decision."""
     return Pipeline(
         [
+            *per_shard(SHARD, n_shards, {"forecasts@store", "clock"}).nodes,
             Node(
-                measure_accuracy,
-                inputs=["forecasts", "panel", "scales", "clock"],
+                gather_parts,
+                inputs=sharded("accuracy@file", n_shards),
                 outputs="accuracy",
-                name="measure_accuracy",
+                name="gather_accuracy",
             ),
             Node(
                 detect_drift,
-                inputs=["panel", "params:task", "params:monitor"],
+                inputs=["params:monitor", *sharded("season_tests", n_shards)],
                 outputs="drift",
                 name="detect_drift",
             ),

@@ -11,6 +11,8 @@ from clepsydra.config import TaskConfig
 from clepsydra.timegrid import to_wall
 
 __all__ = [
+    "SHOWN_SEASONS",
+    "SHOWN_SERIES",
     "draw_champions",
     "draw_costs",
     "draw_explanations",
@@ -23,8 +25,9 @@ __all__ = [
 # The colour-blind-safe palette of Okabe and Ito (2008).
 _BLUE, _GREY = "#0072B2", "#6E6E6E"
 _PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
-_SHOWN_SERIES = 4
-_SHOWN_SEASONS = 2
+SHOWN_SERIES = 4
+SHOWN_SEASONS = 2
+_SHOWN_POINTS = 2000
 _SHOWN_FEATURES = 15
 
 
@@ -52,10 +55,10 @@ def draw_forecasts(panel: pd.DataFrame, forecasts: pd.DataFrame, task: TaskConfi
     """The largest series: the last seasons, the newest forecast and its 80 % interval."""
     newest = forecasts[forecasts["cutoff"] == panel["ds"].max()]
     volume = panel[panel["unique_id"].isin(newest["unique_id"])].groupby("unique_id")["y"].sum()
-    shown = volume.nlargest(_SHOWN_SERIES).index.tolist()
+    shown = volume.nlargest(SHOWN_SERIES).index.tolist()
     figure = go.Figure()
     for position, unique_id in enumerate(shown):
-        past = panel[panel["unique_id"] == unique_id].tail(_SHOWN_SEASONS * task.season_length)
+        past = panel[panel["unique_id"] == unique_id].tail(SHOWN_SEASONS * task.season_length)
         ahead = newest[newest["unique_id"] == unique_id]
         past_time, ahead_time = (to_wall(frame["ds"], task.timezone) for frame in (past, ahead))
         band_x = pd.concat([ahead_time, ahead_time[::-1]])
@@ -95,8 +98,9 @@ def draw_leaderboard(leaderboard: pd.DataFrame) -> go.Figure:
 
 
 def draw_champions(champion_scores: pd.DataFrame, verdict: dict[str, Any]) -> go.Figure:
-    """Each series' champion against the reference, in MASE."""
+    """Each series' champion against the reference, in MASE; of many series, some evenly spread."""
     rows = champion_scores.dropna(subset=["mase", "reference_mase"])
+    rows = rows.iloc[:: max(1, len(rows) // _SHOWN_POINTS)]
     top = max([1.0, *rows["mase"], *rows["reference_mase"]])
     figure = go.Figure(
         [
@@ -185,7 +189,7 @@ def draw_explanations(
     parts = explanations[explanations["ds"].notna()]
     newest = forecasts[forecasts["cutoff"].isin(explanations["cutoff"])]
     volume = newest.groupby("unique_id")["y_hat"].sum()
-    shown = volume[volume.index.isin(parts["unique_id"])].nlargest(_SHOWN_SERIES).index
+    shown = volume[volume.index.isin(parts["unique_id"])].nlargest(SHOWN_SERIES).index
     figure, names, of = go.Figure(), [], []
     for unique_id in shown:
         its = parts[parts["unique_id"] == unique_id]

@@ -3,15 +3,52 @@
 from __future__ import annotations
 
 import html
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
+import pyarrow.parquet as pq
 
-from clepsydra.config import WindowsConfig
+from clepsydra.config import TaskConfig, WindowsConfig
+from clepsydra.pipelines.report.figures import SHOWN_SEASONS, SHOWN_SERIES
 from clepsydra.pipelines.report.text import describe_run
+from clepsydra.sharding import read_series
 
-__all__ = ["render_page", "summarize"]
+__all__ = ["pick_series", "render_page", "summarize"]
+
+
+def pick_series(
+    task: TaskConfig, explanations: pd.DataFrame, *files: Path
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Of the panel and the forecasts what charts show.
+
+    Args:
+        task: its season is the unit of what is shown.
+        explanations: of some series.
+        files: as many of the panel, which are read by column, as of published forecasts.
+
+    Returns:
+        shown_panel: the last steps of the largest series, by the sum of their values.
+        shown_forecasts: of these and of those that are explained.
+    """
+    is_panel = ["y" in pq.read_schema(file).names for file in files]
+    panel = [file for file, its in zip(files, is_panel, strict=True) if its]
+    forecasts = [file for file, its in zip(files, is_panel, strict=True) if not its]
+    volume = pd.concat([_volume(file) for file in panel])
+    largest = volume.sort_index().nlargest(SHOWN_SERIES).index
+    shown = read_series(panel, list(largest)).sort_values(["unique_id", "ds"])
+    steps = SHOWN_SEASONS * task.season_length
+    explained = explanations["unique_id"].unique()
+    return (
+        shown.groupby("unique_id", sort=True).tail(steps).reset_index(drop=True),
+        read_series(forecasts, [*largest, *explained]),
+    )
+
+
+def _volume(file: Path) -> pd.Series:
+    table = pd.read_parquet(file, columns=["unique_id", "y"])
+    return table.groupby("unique_id")["y"].sum()
 
 
 def summarize(
@@ -25,7 +62,7 @@ def summarize(
     forecast_failures: pd.DataFrame,
     costs: pd.DataFrame,
     canary: pd.DataFrame,
-    forecasts: pd.DataFrame,
+    publication: dict[str, Any],
     retraining: dict[str, Any],
     clock: dict[str, str],
     plan: pd.DataFrame,
@@ -46,7 +83,6 @@ def summarize(
     Returns:
         A JSON object; `clepsydra.summary` prints it at the end of a run.
     """
-    newest = forecasts[forecasts["cutoff"] == pd.Timestamp(clock["cutoff"])]
     measures = quality_report.groupby("measure")["value"].sum()
     flags = series.loc[series["flags"] != "", "flags"].str.split(", ").explode()
     by_model = promoted_champions["model"].value_counts()
@@ -55,9 +91,9 @@ def summarize(
         "as_of": clock["as_of"],
         "cutoff": clock["cutoff"],
         "series": len(series),
-        "series_forecast": int(newest["unique_id"].nunique()),
-        "first_step": str(newest["ds"].min()),
-        "last_step": str(newest["ds"].max()),
+        "series_forecast": publication["series"],
+        "first_step": publication["first_step"],
+        "last_step": publication["last_step"],
         "flags": {str(k): int(v) for k, v in flags.value_counts().items()},
         "champions": {str(k): int(v) for k, v in by_model.items()},
         "verdict": verdict,

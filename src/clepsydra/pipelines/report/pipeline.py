@@ -1,5 +1,6 @@
 from kedro.pipeline import Node, Pipeline
 
+from clepsydra.pipelines.forecast.pipeline import published_files
 from clepsydra.pipelines.report.figures import (
     draw_champions,
     draw_costs,
@@ -9,16 +10,28 @@ from clepsydra.pipelines.report.figures import (
     draw_leaderboard,
     draw_quality,
 )
-from clepsydra.pipelines.report.nodes import render_page, summarize
+from clepsydra.pipelines.report.nodes import pick_series, render_page, summarize
+from clepsydra.sharding import sharded
 
 
-def create_pipeline(has_hierarchy: bool = False) -> Pipeline:
+def create_pipeline(n_shards: int, has_hierarchy: bool = False) -> Pipeline:
     """Figures, the summary of the run, and one page that shows them."""
     return Pipeline(
         [
             Node(
+                pick_series,
+                inputs=[
+                    "params:task",
+                    "explanations",
+                    *sharded("panel@file", n_shards),
+                    *published_files(n_shards, has_hierarchy),
+                ],
+                outputs=["shown_panel", "shown_forecasts"],
+                name="pick_series",
+            ),
+            Node(
                 draw_forecasts,
-                inputs=["panel", "forecasts", "params:task"],
+                inputs=["shown_panel", "shown_forecasts", "params:task"],
                 outputs="figure_forecasts",
                 name="draw_forecasts",
             ),
@@ -48,7 +61,7 @@ def create_pipeline(has_hierarchy: bool = False) -> Pipeline:
             ),
             Node(
                 draw_explanations,
-                inputs=["explanations", "forecasts", "params:task"],
+                inputs=["explanations", "shown_forecasts", "params:task"],
                 outputs="figure_explanations",
                 name="draw_explanations",
             ),
@@ -71,7 +84,7 @@ def create_pipeline(has_hierarchy: bool = False) -> Pipeline:
                     "forecast_failures",
                     "costs",
                     "canary",
-                    "forecasts",
+                    "publication",
                     "retraining",
                     "clock",
                     "plan",

@@ -18,10 +18,12 @@ from clepsydra.models.registry import build_models, global_models, local_models
 from clepsydra.models.wall import lead_steps
 from clepsydra.models.weights import member_errors, weigh
 from clepsydra.origins import first_known, move_target, panel_end, target_start
+from clepsydra.sharding import split_by_shard
 from clepsydra.timegrid import add_span, grid
 
 __all__ = [
     "assemble_backtests",
+    "backtest_global_model",
     "backtest_models",
     "check_models",
     "measure_members",
@@ -141,6 +143,24 @@ def backtest_models(
     return result.forecasts, result.failures, result.costs, result.states
 
 
+def backtest_global_model(
+    *tables: Any, name: str, n_shards: int
+) -> tuple[pd.DataFrame | dict[str, Any], ...]:
+    """Backtest and fit a model that learns from all series.
+
+    Args:
+        tables: what `backtest_models` takes, of all series.
+        name: of the model.
+        n_shards: how many shards there are.
+
+    Returns:
+        forecasts of the series of each shard; failures, costs, and what it learnt.
+    """
+    forecasts, *rest = backtest_models(*tables, name=name)
+    series = tables[2]
+    return (*split_by_shard(forecasts, series, n_shards), *rest)
+
+
 def assemble_backtests(
     panel: pd.DataFrame,
     local_points: pd.DataFrame,
@@ -151,7 +171,7 @@ def assemble_backtests(
     *global_points: pd.DataFrame,
 ) -> pd.DataFrame:
     """One shard's backtests: every model and combination, see `models.combining.assemble`."""
-    points = _of_shard(panel, local_points, *global_points)
+    points = _together(local_points, *global_points)
     return assemble(points, panel, windows, models.combinations, weights, task)
 
 
@@ -164,7 +184,7 @@ def measure_members(
     *global_points: pd.DataFrame,
 ) -> pd.DataFrame:
     """One shard's part of what combinations learn from, see `models.weights.member_errors`."""
-    points = _of_shard(panel, local_points, *global_points)
+    points = _together(local_points, *global_points)
     return member_errors(points, panel, windows, models.combinations, task)
 
 
@@ -177,10 +197,8 @@ def weigh_members(
     return weigh(together, windows, models.combinations, task)
 
 
-def _of_shard(panel: pd.DataFrame, *parts: pd.DataFrame) -> pd.DataFrame:
-    """The forecasts of the shard's own series."""
-    points = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
-    return points[points["unique_id"].isin(panel["unique_id"].unique())]
+def _together(*parts: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
 
 
 def total_costs(*costs: pd.DataFrame) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from clepsydra.binding import bind
 from clepsydra.models.tuning import empty_trials
 from clepsydra.pipelines.train.nodes import (
     assemble_backtests,
+    backtest_global_model,
     backtest_models,
     check_models,
     measure_members,
@@ -12,11 +13,9 @@ from clepsydra.pipelines.train.nodes import (
 )
 from clepsydra.pipelines.train.plan import plan_models
 from clepsydra.pipelines.train.tuning import tune_models
-from clepsydra.sharding import gather, per_shard, sharded
+from clepsydra.sharding import gather, gather_parts, per_shard, sharded
 
 _BACKTEST_INPUTS = [
-    "future",
-    "series",
     "windows",
     "params:sources",
     "params:task",
@@ -40,7 +39,13 @@ def create_pipeline(n_shards: int, global_models: list[str], has_tuning: bool = 
         [
             Node(
                 backtest_models,
-                inputs=["panel@pandas", *_BACKTEST_INPUTS, "vintages"],
+                inputs=[
+                    "panel@pandas",
+                    "future@pandas",
+                    "series",
+                    *_BACKTEST_INPUTS,
+                    "vintages@pandas",
+                ],
                 outputs=["points", "failures", "costs", "fitted"],
                 name="backtest_local_models",
                 tags="models",
@@ -55,9 +60,15 @@ def create_pipeline(n_shards: int, global_models: list[str], has_tuning: bool = 
     )
     across = [
         Node(
-            bind(backtest_models, name=name),
-            inputs=["panel", *_BACKTEST_INPUTS, *sharded("vintages", n_shards)],
-            outputs=[f"{name}.{part}" for part in ("points", "failures", "costs", "fitted")],
+            bind(backtest_global_model, name=name, n_shards=n_shards),
+            inputs=[
+                *("panel", "future", "series", *_BACKTEST_INPUTS),
+                *sharded("vintages@pandas", n_shards),
+            ],
+            outputs=[
+                *sharded(f"{name}.points", n_shards),
+                *(f"{name}.{part}" for part in ("failures", "costs", "fitted")),
+            ],
             name=f"backtest_{name}",
             tags="models",
         )
@@ -73,9 +84,9 @@ def create_pipeline(n_shards: int, global_models: list[str], has_tuning: bool = 
                 "params:task",
                 "planned_models",
                 "weights",
-                *of_globals,
+                *(f"shard_{number}.{points}" for points in of_globals),
             ],
-            outputs=f"shard_{number}.backtests",
+            outputs=f"shard_{number}.backtests@pandas",
             name=f"assemble_backtests_{number}",
             namespace="combine",
         )
@@ -83,15 +94,20 @@ def create_pipeline(n_shards: int, global_models: list[str], has_tuning: bool = 
     ]
     tables = [
         Node(
+            gather_parts,
+            inputs=sharded("backtests@file", n_shards),
+            outputs="backtests",
+            name="gather_backtests",
+        ),
+        Node(
             gather,
             inputs=[
-                *sharded(table, n_shards),
-                *(f"{name}.{table}" for name in global_models if table != "backtests"),
+                *sharded("failures", n_shards),
+                *(f"{name}.failures" for name in global_models),
             ],
-            outputs=table,
-            name=f"gather_{table}",
-        )
-        for table in ("backtests", "failures")
+            outputs="failures",
+            name="gather_failures",
+        ),
     ]
     costs = Node(
         total_costs,
@@ -142,13 +158,13 @@ def create_pipeline(n_shards: int, global_models: list[str], has_tuning: bool = 
             "params:cleaning",
             "params:budget",
             "plan",
-            *sharded("vintages", n_shards),
+            *sharded("vintages@pandas", n_shards),
         ],
         outputs=["planned_models", "trials"],
         name="tune_models",
         tags="models",
     )
-    shards = per_shard(shard, n_shards, {"windows", "planned_models", *of_globals})
+    shards = per_shard(shard, n_shards, {"windows", "planned_models"})
     # In the place of an earlier run's.
     untuned = Node(empty_trials, inputs=None, outputs="trials", name="no_trials")
     chosen = tuning if has_tuning else untuned

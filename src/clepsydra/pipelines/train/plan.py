@@ -24,6 +24,7 @@ from clepsydra.models.planning import Estimate, choose, everything, only
 from clepsydra.models.timing import LARGEST_SAMPLE, Schedule, measure, sample, total_seconds
 from clepsydra.models.wall import lead_steps
 from clepsydra.origins import first_known, first_unknown
+from clepsydra.sharding import read_series
 from clepsydra.timegrid import grid
 
 __all__ = ["plan_models"]
@@ -121,8 +122,7 @@ def _read(
     Without the vintages: which version of a column a model is shown does not change its cost.
     """
     ids = sample(lengths, LARGEST_SAMPLE)
-    parts = [pd.read_parquet(path, filters=[("unique_id", "in", ids)]) for path in shards]
-    panel = pd.concat(parts, ignore_index=True).astype({"unique_id": object})
+    panel = read_series(shards, ids)
     its_future = future[future["unique_id"].isin(ids)]
     return Knowledge.of(panel, its_future, series, sources, task, windows, cleaning)
 

@@ -1,0 +1,94 @@
+"""What is run again when little or nothing has changed: `python benchmarks/rerun.py`.
+
+The whole line on 1,000 monthly series (`series.py`) in 8 shards, with the models of `scale.py`:
+once from nothing, twice with nothing changed, and once after one value of one series was revised.
+`unchanged_over_startup_s` is the faster of the two less `kedro registry list`, which starts Kedro,
+loads the project's pipelines, and does nothing. `shards_rerun` counts shards of which a model was
+run again, in backtests or forecasts.
+
+Prints a table and writes `benchmarks/results/rerun.json`.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from _line import prepare, run_line, table
+from _results import (
+    RESULTS,
+    Target,
+    format_table,
+    format_targets,
+    in_another_process,
+    measure,
+    say,
+    write_results,
+)
+from scale import MODELS, parameters
+from series import write_series
+
+SERIES, SHARDS = 1_000, 8
+_MODEL_NODES = ("backtest_local_models", "forecast_local_models")
+
+
+def run(name: str, data: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    """The row of one run, and the nodes that it ran."""
+    used = run_line(data.parent)
+    manifest = table(data, "08_reporting/run_manifest")
+    ran = manifest[manifest["action"] == "ran"]
+    return {
+        "run": name,
+        "nodes": len(manifest),
+        "ran": len(ran),
+        "seconds": used.seconds,
+    }, ran
+
+
+def revise(file: Path) -> None:
+    """Change one value of one series."""
+    frame = pd.read_parquet(file)
+    frame.loc[frame.index[-3], "y"] *= 1.01
+    frame.to_parquet(file, index=False)
+
+
+def shards_of(ran: pd.DataFrame) -> int:
+    """Shards of which a node of models ran."""
+    nodes = ran.loc[ran["node"].str.endswith(_MODEL_NODES), "node"]
+    return nodes.str.extract(r"\.(shard_\d+)\.", expand=False).nunique()
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "series.parquet"
+        in_another_process(write_series, file, SERIES)
+        chosen = parameters(file, SERIES, MODELS) | {"n_shards": SHARDS}
+        data = prepare(Path(folder) / "line", chosen)
+        listing = [sys.executable, "-m", "kedro", "registry", "list"]
+        started = [measure(listing, Path(folder) / "list.log").seconds for _ in range(3)]
+        rows = [{"run": "kedro registry list", "nodes": 0, "ran": 0, "seconds": min(started)}]
+        say("the first run ...")
+        rows.append(run("first", data)[0])
+        unchanged = [run("unchanged", data)[0] for _ in range(2)]
+        rows += unchanged
+        in_another_process(revise, file)
+        row, ran = run("one value of one series revised", data)
+        rows.append(row)
+    over = min(its["seconds"] for its in unchanged) - min(started)
+    targets = [
+        Target("unchanged_over_startup_s", over, 2.0),
+        Target("shards_rerun", shards_of(ran), 1),
+    ]
+    say(format_table(rows))
+    say(format_targets(targets))
+    say(ran["node"].to_string(index=False))
+    packages = ["clepsydra", "kedro", "statsforecast", "pandas"]
+    write_results(RESULTS / "rerun.json", packages, rows, targets)
+
+
+if __name__ == "__main__":
+    main()

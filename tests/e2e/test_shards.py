@@ -1,0 +1,54 @@
+"""How many shards there are changes nothing of what is found of points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from line_runner import Line
+from small_lines import line_of_shops
+
+pytestmark = pytest.mark.e2e
+
+TABLES = {
+    "champions": "08_reporting/champions.parquet",
+    "renewed champions": "08_reporting/renewed_champions.parquet",
+    "scores": "08_reporting/champion_scores.parquet",
+    "metrics": "08_reporting/metrics.parquet",
+    "losses": "08_reporting/losses.parquet",
+    "leaderboard": "08_reporting/leaderboard.parquet",
+    "drift": "08_reporting/drift.parquet",
+    "explanations": "07_model_output/explanations.parquet",
+}
+# Shapes of intervals are of the series of a shard together.
+OF_POINTS = ["bias", "mae", "mape", "mase", "rmse", "rmsse", "smape"]
+
+
+def results(line: Line) -> dict[str, pd.DataFrame]:
+    """What a run found of points, in an order that does not depend on shards."""
+    found = {name: line.read(path) for name, path in TABLES.items()}
+    found["forecasts"] = line.forecasts().drop(columns=["run_id", "published_at"])
+    return {name: of_points(table) for name, table in found.items()}
+
+
+def of_points(table: pd.DataFrame) -> pd.DataFrame:
+    if "metric" in table:
+        table = table[table["metric"].isin(OF_POINTS)]
+    table = table[[name for name in table if not name.startswith(("q0", "coverage"))]]
+    keys = [name for name in table if not pd.api.types.is_float_dtype(table[name])]
+    return table.sort_values(keys, ignore_index=True)
+
+
+def test_a_line_of_seven_shards_finds_what_one_of_a_single_shard_does(tmp_path: Path) -> None:
+    line = line_of_shops(tmp_path, n_shards=7)
+    line.run()
+    many = results(line)
+    line = line_of_shops(tmp_path, n_shards=1)
+    line.run()
+    for name, table in results(line).items():
+        assert len(table), name
+        pd.testing.assert_frame_equal(many[name], table, obj=name)
+    parts = (line.data / "08_reporting").glob("*.parquet/*")
+    assert {part.name for part in parts} == {"shard_0.parquet"}, "nothing is left of the others"
