@@ -38,14 +38,13 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from _results import RESULTS, format_table, in_another_process, write_results
+from _results import RESULTS, format_table, in_another_process, say, write_results
 from clepsydra.environment import ONE_THREAD
 from crossover_tasks import ALONE, SIZES, TASKS, WAYS, Timings, measure_task
 
@@ -222,11 +221,6 @@ def draw(every: Sequence[Timings], processes: int) -> go.Figure:
     )
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
 def main() -> None:
     """Time the tasks, print and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -243,9 +237,9 @@ def main() -> None:
     for name in options.tasks:
         arguments = (name, options.processes, options.rounds, options.limit)
         every.append(in_another_process(measure_task, *arguments))
-        _say(f"{name}: {duration(every[-1].item_seconds)}, up to {every[-1].items[-1]:,} items")
+        say(f"{name}: {duration(every[-1].item_seconds)}, up to {every[-1].items[-1]:,} items")
     rows = [row for timings in every for row in rows_of(timings, options.processes)]
-    _say("\n" + format_table(rows))
+    say("\n" + format_table(rows))
     if not options.quick and set(options.tasks) == set(TASKS):
         write_results(RESULTS / "crossover.json", PACKAGES, rows, [])
         figure = draw(every, options.processes).to_json()

@@ -58,6 +58,8 @@ class ParquetDataset(AtomicSave, pandas.ParquetDataset):
         arguments: of `kedro_datasets.pandas.ParquetDataset`.
     """
 
+    _save_args: dict[str, Any]
+
     def __init__(self, *, sort_by: list[str] | None = None, **arguments: Any):
         super().__init__(**arguments)
         self._sort_by = sort_by
