@@ -22,6 +22,10 @@ _COLUMNS |= {"intermittency": object}
 def diagnose_series(panel: pd.DataFrame, task: TaskConfig) -> pd.DataFrame:
     """One row of diagnostics a series, from its last 2,016 steps on the local clock.
 
+    The ADF test has as many lagged differences as the cube root of the steps (Said and Dickey, 1984,
+    let them grow so), instead of trying them all: choosing by an information criterion takes four
+    fifths of the time of all diagnostics.
+
     Returns:
         `unique_id`, `n_steps`, `mean`, `share_zero`; `season_strength` and `trend_strength` of an
         STL decomposition, 0 to 1 (Wang, Smith and Hyndman, 2006); p-values of the ADF test (null:
@@ -57,7 +61,7 @@ def _diagnose(y: np.ndarray, season: int) -> dict[str, float | str]:
         if lags == season:
             found |= {"acf_season": correlation[season]}
         found |= {
-            "adf_pvalue": adfuller(y, maxlag=min(24, len(y) // 4), autolag="AIC")[1],
+            "adf_pvalue": adfuller(y, maxlag=int((len(y) - 1) ** (1 / 3)), autolag=None)[1],
             "kpss_pvalue": kpss(y, nlags="auto")[1],
         }
         if season > 1 and len(y) >= 2 * season:
