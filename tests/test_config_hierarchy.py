@@ -71,5 +71,6 @@ def test_without_levels_there_are_the_nodes_there_were(monkeypatch: pytest.Monke
         "evaluate.reconcile_backtests",
         "evaluate.compare_levels",
         "deploy.collect_errors",
+        "forecast.gather_base_forecasts",
         "forecast.reconcile_forecasts",
     }

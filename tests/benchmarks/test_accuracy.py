@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
+import _line
 import accuracy
 from accuracy import comparison, joined
 from accuracy_data import DATA, AbsentError, Run, runs
@@ -145,7 +146,7 @@ def test_a_run_is_configured_as_the_line_reads_it(
     except AbsentError as absent:
         pytest.skip(str(absent))
     commands: list[list[str]] = []
-    monkeypatch.setattr(accuracy, "measure", lambda command, *_: commands.append(command))
+    monkeypatch.setattr(_line, "measure", lambda command, *_: commands.append(command))
     folder, _ = accuracy.go(run, tmp_path, network)
     conf = tmp_path / "conf"
     assert commands[0][-2:] == [f"--conf-source={conf}", f"--env={run.environment}"]

@@ -49,7 +49,9 @@ def test_what_takes_too_long_is_left_out_and_said(
     scored = set(line.read("08_reporting/leaderboard.parquet")["model"])
     assert scored == {"a_naive", "c_last", "median"}
     assert set(line.read("08_reporting/canary.parquet")["model"]) == scored
-    assert line.read("07_model_output/b_slow/points.parquet").empty
+    for number in range(2):
+        assert line.read(f"07_model_output/shard_{number}.b_slow/points.parquet").empty
+        assert len(line.read(f"07_model_output/shard_{number}/points.parquet"))
 
     models["c_last"]["max_history"] = 30
     parameters = line.conf / "test/parameters.yml"

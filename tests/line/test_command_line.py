@@ -43,14 +43,22 @@ def nodes_of(line: Line) -> list[str]:
     return line.read("08_reporting/run_profile.parquet")["node"].tolist()
 
 
+MARTS = [
+    *(f"split.gather_mart_{step}" for step in ("day", "hour", "week")),
+    *(f"split.shard_{number}.make_marts" for number in range(2)),
+]
+
+
 def test_one_stage(line):
     line.run("--pipelines=split")
-    assert sorted(nodes_of(line)) == ["split.cut_sets", "split.make_marts", "split.make_windows"]
+    sets = [f"split.gather_{name}_set" for name in ("train", "validation", "test")]
+    cut = [f"split.shard_{number}.cut_sets" for number in range(2)]
+    assert sorted(nodes_of(line)) == sorted(["split.make_windows", *MARTS, *sets, *cut])
 
 
 def test_tags(line):
     line.run("--tags=dashboard")
-    assert nodes_of(line) == ["split.make_marts"]
+    assert sorted(nodes_of(line)) == MARTS
 
 
 def test_namespaces(line):
@@ -59,8 +67,14 @@ def test_namespaces(line):
 
 
 def test_from_nodes(line):
-    line.run("--pipelines=evaluate", "--from-nodes=evaluate.choose_champions")
-    assert nodes_of(line) == ["evaluate.choose_champions", "evaluate.judge_champions"]
+    line.run("--pipelines=evaluate", "--from-nodes=evaluate.choose.choose_champions_1")
+    assert sorted(nodes_of(line)) == [
+        "evaluate.choose.choose_champions_1",
+        "evaluate.choose.score_champions_1",
+        "evaluate.gather_champion_scores",
+        "evaluate.gather_champions",
+        "evaluate.judge_champions",
+    ]
 
 
 def test_params(line):
