@@ -28,6 +28,7 @@ from clepsydra.environment import EVENTS_VARIABLE, PARENT_RUN_VARIABLE, RUN_ID_V
 from clepsydra.errors import ConfigError
 from clepsydra.models.planning import only
 from clepsydra.profile import profile_table, usage
+from clepsydra.runners.schedule import MANIFEST
 from clepsydra.structure import current_structure, follow
 from clepsydra.summary import format_summary
 
@@ -107,7 +108,9 @@ class LineHooks:
                 run_summary = catalog.load("run_summary")
             except DatasetError as error:
                 _LOGGER.warning("The summary of the run cannot be read: %s", error)
-        lines = format_summary(run_summary, profile, wall, run_params.get("runner", ""))
+        runner = run_params.get("runner", "")
+        nodes = _ran_and_skipped(pipeline, catalog) if "clepsydra.runners" in runner else None
+        lines = format_summary(run_summary, profile, wall, runner, nodes)
         print(lines, flush=True)
         if run_summary:
             print(_where_to_look(catalog), flush=True)
@@ -122,7 +125,17 @@ class LineHooks:
             return []
         lines = path.read_text(encoding="utf-8").splitlines()
         path.unlink()
-        return [json.loads(line) for line in lines]
+        # A node whose worker was killed has run twice.
+        events = [json.loads(line) for line in lines]
+        return list({event["node"]: event for event in events}.values())
+
+
+def _ran_and_skipped(pipeline: Pipeline, catalog: Any) -> tuple[int, int]:
+    """How many nodes of the pipeline ran, and how many did not have to."""
+    manifest = catalog.load(MANIFEST)
+    own = manifest["node"].isin({node.name for node in pipeline.nodes})
+    actions = manifest.loc[own, "action"]
+    return int((actions == "ran").sum()), int((actions == "skipped").sum())
 
 
 def _check_sources_of(conf_catalog: dict[str, Any]) -> None:

@@ -16,7 +16,11 @@ _WIDTH = 78
 
 
 def format_summary(
-    run_summary: dict[str, Any] | None, profile: pd.DataFrame, wall: float, runner: str
+    run_summary: dict[str, Any] | None,
+    profile: pd.DataFrame,
+    wall: float,
+    runner: str,
+    nodes: tuple[int, int] | None = None,
 ) -> str:
     """The lines to print when a run ends.
 
@@ -25,12 +29,22 @@ def format_summary(
         profile: from `profile_table`.
         wall: seconds the run took.
         runner: name of the runner.
+        nodes: how many ran and how many did not have to; nothing if the runner runs all.
     """
     lines = ["", "─" * _WIDTH]
     if run_summary:
         lines += describe_run(run_summary)
     lines += _costs(profile, wall, runner)
+    if nodes is not None:
+        lines.append(labelled("nodes", _ran(*nodes)))
     return "\n".join([*lines, "─" * _WIDTH])
+
+
+def _ran(ran: int, skipped: int) -> str:
+    if not skipped:
+        return f"all {ran} ran (dataset 'run_manifest' says why)"
+    unchanged = f"{skipped} unchanged (dataset 'run_manifest' says why)"
+    return f"{ran} of {ran + skipped} ran, {unchanged}"
 
 
 def _costs(profile: pd.DataFrame, wall: float, runner: str) -> list[str]:

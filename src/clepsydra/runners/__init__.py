@@ -1,0 +1,5 @@
+"""Runners: nodes in processes of this machine, or on a cluster, and only those that have to run."""
+
+from clepsydra.runners.process import ProcessRunner
+
+__all__ = ["ProcessRunner"]
