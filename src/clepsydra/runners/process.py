@@ -74,6 +74,7 @@ class ProcessRunner(ScheduledRunner, ParallelRunner):
         if manager is not None:
             manager.shutdown()
 
-    def _crew(self, pipeline: Pipeline, catalog: Any, run_id: str | None) -> Processes:
-        job = Job.of(pipeline.nodes, catalog, self._is_async, run_id, self._share.threads)
+    def _crew(self, pipeline: Pipeline, catalog: Any, run_id: str | None, hooks: Any) -> Processes:
+        threads = self._share.threads
+        job = Job.of(pipeline.nodes, catalog, self._is_async, run_id, threads, hooks)
         return Processes(self._share.processes, job)

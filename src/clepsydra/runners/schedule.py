@@ -91,7 +91,7 @@ class ScheduledRunner(AbstractRunner):
         self._force = force
 
     @abstractmethod
-    def _crew(self, pipeline: Pipeline, catalog: Any, run_id: str | None) -> Crew:
+    def _crew(self, pipeline: Pipeline, catalog: Any, run_id: str | None, hooks: Any) -> Crew:
         """The workers of a run. None is started before it is given a node."""
 
     def _get_executor(self, max_workers: int) -> Any:
@@ -110,7 +110,7 @@ class ScheduledRunner(AbstractRunner):
         self._set_manager_datasets(catalog)
         history = History(pipeline, catalog, self._force)
         rows: list[tuple[str, str, str, str]] = []
-        crew = self._crew(pipeline, catalog, run_id)
+        crew = self._crew(pipeline, catalog, run_id, hook_manager)
         try:
             _Run(self, pipeline, catalog, history, crew, rows).to_the_end()
         except Exception:
@@ -159,9 +159,8 @@ class _Run:
 
     def to_the_end(self) -> None:
         """Give nodes out and take them back until there is none left."""
-        for name, others in self._waits_for.items():
-            if not others:
-                self._take(name)
+        for name in [name for name, others in self._waits_for.items() if not others]:
+            self._take(name)
         running: set[str] = set()
         while self._ready or running:
             while self._ready and self._crew.free and self._alone is None:

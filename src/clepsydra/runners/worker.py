@@ -24,20 +24,30 @@ _PREFIX = "CLEPSYDRA_"
 
 @dataclass
 class Job:
-    """What all workers of a run have in common: it reaches each once, and not with every node."""
+    """What all workers of a run have in common: it reaches each once, and not with every node.
+
+    Attributes:
+        hooks: of the session, for processes that are forked; those that are not set up their own.
+    """
 
     nodes: Mapping[str, Node]
     catalog: Any
     is_async: bool
     run_id: str | None
-    threads: int
     package: str | None
     logging: Any
+    hooks: Any
     environment: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, nodes: list[Node], catalog: Any, is_async: bool, run_id: str | None, threads: int
+        cls,
+        nodes: list[Node],
+        catalog: Any,
+        is_async: bool,
+        run_id: str | None,
+        threads: int,
+        hooks: Any = None,
     ) -> Job:
         """With this process's project, and those of its environment variables that are ours."""
         from kedro.framework.project import LOGGING, PACKAGE_NAME
@@ -45,7 +55,10 @@ class Job:
         own = {name: its for name, its in os.environ.items() if name.startswith(_PREFIX)}
         own |= dict.fromkeys(ONE_THREAD, str(threads))
         by_name = {node.name: node for node in nodes}
-        return cls(by_name, catalog, is_async, run_id, threads, PACKAGE_NAME, LOGGING, own)
+        return cls(by_name, catalog, is_async, run_id, PACKAGE_NAME, LOGGING, hooks, own)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "hooks": None}
 
 
 @dataclass(frozen=True)
@@ -80,7 +93,7 @@ class Worker:
         if job.package and job.package != project.PACKAGE_NAME:
             Task._bootstrap_subprocess(job.package, job.logging)
         self._job = job
-        self._hooks = Task._run_node_synchronization()
+        self._hooks = Task._run_node_synchronization() if job.hooks is None else job.hooks
 
     def run(self, name: str, known: Contents) -> Outcome:
         """Run a node; an error is a part of the outcome.
@@ -93,9 +106,9 @@ class Worker:
         node = job.nodes[name]
         started = time.perf_counter()
         try:
-            for dataset in {*node.inputs, *node.outputs}:
-                if isinstance(job.catalog[dataset], AbstractVersionedDataset):
-                    job.catalog.release(dataset)  # another process may have saved a newer version
+            for each in {*node.inputs, *node.outputs}:
+                if isinstance(job.catalog[each], AbstractVersionedDataset):
+                    job.catalog.release(each)  # another process may have saved a newer version
             Task(node, job.catalog, job.is_async, self._hooks, job.run_id).execute()
         except Exception as error:
             trace = "".join(traceback.format_exception(error))
