@@ -22,6 +22,7 @@ __all__ = ["Code", "files_of", "installed_packages"]
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.\w+)+")
 _FILE_NAME = re.compile(r"[\w-][\w.-]*\.\w{1,8}")
+_LONGEST = 200
 _INSTALLED = ("site-packages", "dist-packages")
 
 
@@ -41,14 +42,20 @@ class Code:
     Args:
         roots: folders that modules are imported from; those of `sys.path` if not given. What is
             installed, or comes with Python, is not a part of the project.
+        scans: what was found in files before, by path: they are read again only if they changed.
+
+    Attributes:
+        scans: the same, of all files that were reached.
     """
 
-    def __init__(self, roots: Iterable[Path] | None = None):
+    def __init__(self, roots: Iterable[Path] | None = None, scans: dict[str, Any] | None = None):
+        self.scans = dict(scans or {})
         found = [Path(entry or ".").resolve() for entry in sys.path] if roots is None else roots
         self._roots = [root for root in found if root.is_dir() and not _is_installed(root)]
         self._files: dict[str, Path | None] = {}
         self._sources: dict[Path, _Source] = {}
         self._reached: dict[Path, dict[str, str]] = {}
+        self._modules: dict[Any, dict[str, str]] = {}
 
     def modules(self, files: Iterable[Path], texts: Iterable[str] = ()) -> dict[str, str]:
         """Name to hash of every module that these files reach.
@@ -60,13 +67,16 @@ class Code:
             files: of modules.
             texts: such as the values of parameters.
         """
-        start = {path.resolve() for path in files}
-        start |= {path for text in texts if "." in text for path in self._named(text)}
-        found: dict[str, str] = {}
-        for path in start:
-            if not _is_installed(path):
-                found |= self._reach(path)
-        return dict(sorted(found.items()))
+        key = (frozenset(files), tuple(texts))
+        if key not in self._modules:
+            start = set(key[0])
+            start |= {path for text in key[1] if "." in text for path in self._named(text)}
+            found: dict[str, str] = {}
+            for path in start:
+                if not _is_installed(path):
+                    found |= self._reach(path)
+            self._modules[key] = dict(sorted(found.items()))
+        return self._modules[key]
 
     def _reach(self, start: Path) -> dict[str, str]:
         if start not in self._reached:
@@ -91,7 +101,14 @@ class Code:
 
     def _source(self, path: Path) -> _Source:
         if path not in self._sources:
-            self._sources[path] = _read(path)
+            stat = path.stat()
+            signature = f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ctime_ns}-{stat.st_ino}"
+            scan = self.scans.get(str(path))
+            if not scan or scan[0] != signature:
+                scan = self.scans[str(path)] = [signature, *_scan(path)]
+            _, digest, names, beside = scan
+            there = tuple(path.parent / name for name in beside if (path.parent / name).is_file())
+            self._sources[path] = _Source(_module_name(path), digest, tuple(names), there)
         return self._sources[path]
 
     def _named(self, text: str) -> Iterator[Path]:
@@ -145,16 +162,17 @@ def installed_packages() -> str:
     return _hash("\n".join(names).encode())
 
 
-def _read(path: Path) -> _Source:
+def _scan(path: Path) -> tuple[str, list[str], list[str]]:
+    """The hash of a file, dotted names in it that may be modules, and names that may be files."""
     data = path.read_bytes()
     name = _module_name(path)
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     names: dict[str, None] = {}
-    beside: dict[Path, None] = {}
+    beside: dict[str, None] = {}
     try:
         tree = ast.parse(data)
     except SyntaxError:  # the node that imports it says so
-        return _Source(name, _hash(data), (), ())
+        return _hash(data), [], []
     for item in ast.walk(tree):
         if isinstance(item, ast.Import):
             names |= dict.fromkeys(alias.name for alias in item.names)
@@ -166,11 +184,11 @@ def _read(path: Path) -> _Source:
             names |= {base: None} | {f"{base}.{alias.name}": None for alias in item.names}
         elif isinstance(item, ast.Constant) and isinstance(item.value, str):
             text = item.value.replace(":", ".")
-            if len(text) < 200 and _DOTTED.fullmatch(text):
+            if len(text) < _LONGEST and _DOTTED.fullmatch(text):
                 names[text] = None
-            if _FILE_NAME.fullmatch(item.value) and (path.parent / item.value).is_file():
-                beside[path.parent / item.value] = None
-    return _Source(name, _hash(data), tuple(names), tuple(beside))
+            if len(text) < _LONGEST and _FILE_NAME.fullmatch(item.value):
+                beside[item.value] = None
+    return _hash(data), list(names), list(beside)
 
 
 def _module_name(path: Path) -> str:

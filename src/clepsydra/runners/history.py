@@ -29,6 +29,8 @@ ALWAYS = "always"
 RECORDS = "node_records"
 """The dataset of what nodes did; in a catalog without it every node runs."""
 
+# The record of what is in the files of the code; no node is called so.
+_SCANS = "(code)"
 _NOTHING_CHANGED = "nothing changed"
 _LONG_TAG, _LONG_SECONDS, _SHORT_SECONDS = "models", 60.0, 1.0
 # Of a catalog entry: where the data are and how to get there is not what they are.
@@ -57,6 +59,7 @@ class History:
         self._records: dict[str, dict[str, Any]] = (
             self._store.load() if self._store is not None else {}
         )
+        scans = self._records.pop(_SCANS, {}).get("scans", {})
         self._contents = Contents()
         self._writers: dict[str, str] = {}
         for record in self._records.values():
@@ -64,7 +67,7 @@ class History:
             for name, written in record.get("written", {}).items():
                 self._writers[name] = max(written, self._writers.get(name, ""))
         self._made_here = {_base(name) for name in pipeline.all_outputs()}
-        self._code = Code()
+        self._code, self._scans = Code(scans=scans), scans
         self._packages = installed_packages() if self.keeps_records else ""
         self._named_in_parameters = self._texts_of_parameters()
         self._digests: dict[str, str | None] = {}
@@ -136,6 +139,11 @@ class History:
                 "seconds": round(outcome.seconds, 4),
             },
         )
+
+    def close(self) -> None:
+        """Keep what was read of the code, for the next run."""
+        if self._store is not None and self._code.scans != self._scans:
+            self._store.save({_SCANS: {"scans": self._code.scans}})
 
     def known_of_outputs(self, node: Node) -> Contents:
         """What a worker need not read again when it hashes what the node has written."""

@@ -122,6 +122,7 @@ class ScheduledRunner(AbstractRunner):
             raise
         finally:
             crew.stop()
+            history.close()
             _save_manifest(rows, pipeline, catalog, run_id)
 
 
