@@ -103,7 +103,7 @@ def _given(name: str, value: int | None, variable: str) -> int | None:
         number = int(text)
     except (TypeError, ValueError):
         number = 0
-    if number < 1 or isinstance(text, float):
+    if number < 1 or isinstance(text, (bool, float)):
         where = variable if value is None else f"runner parameter '{name}'"
         raise ConfigError(f"{where} is {text!r}: it must be a whole number from 1 up")
     return number

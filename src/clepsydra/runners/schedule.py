@@ -16,7 +16,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro.runner.runner import AbstractRunner
 
-from clepsydra.environment import RUN_ID_VARIABLE
+from clepsydra.environment import PARENT_RUN_VARIABLE, RUN_ID_VARIABLE
 from clepsydra.errors import ClepsydraError
 from clepsydra.runners.contents import Contents
 from clepsydra.runners.history import History
@@ -210,7 +210,6 @@ class _Run:
             return
         if outcome.error is not None:
             self._note(node, "failed", self._reasons[name])
-            _LOGGER.error("Node '%s' failed: %s", name, outcome.error)
             raise outcome.error from _TracebackOfWorkerError(outcome.trace)
         self._history.finish(node, outcome)
         self._note(node, "ran", self._reasons[name])
@@ -272,7 +271,7 @@ def _save_manifest(
         return
     own = os.environ.get(RUN_ID_VARIABLE) or run_id or ""
     manifest = pd.DataFrame([(own, *row) for row in rows], columns=_COLUMNS, dtype=str)
-    if catalog.exists(MANIFEST):
+    if PARENT_RUN_VARIABLE in os.environ and catalog.exists(MANIFEST):
         earlier = catalog.load(MANIFEST)
         others = ~earlier["node"].isin({node.name for node in pipeline.nodes})
         earlier = earlier[(earlier["run_id"] == own) & others]
