@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +80,15 @@ class Contents:
         except FileNotFoundError:
             return MISSING, {}
         return file[1], {path: file}
+
+    def of_files(self, paths: Iterable[Path]) -> tuple[str, dict[str, tuple[str, str]]]:
+        """The same of some files together.
+
+        Raises:
+            OSError: one of them is not there, or is a folder.
+        """
+        files = {str(path): self._hashed(str(path)) for path in paths}
+        return _digest(repr([(path, its[1]) for path, its in files.items()]).encode()), files
 
     def learn(self, files: Mapping[str, tuple[str, str] | list[str]]) -> None:
         """Add what is known of files."""

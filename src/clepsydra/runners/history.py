@@ -16,15 +16,19 @@ from kedro.io import AbstractDataset
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from clepsydra.errors import ClepsydraError
 from clepsydra.runners.code import Code, files_of, installed_packages
-from clepsydra.runners.contents import MISSING, Contents, is_kept
+from clepsydra.runners.contents import MISSING, Contents, is_kept, location
 from clepsydra.runners.values import digest, layers, texts
 from clepsydra.runners.worker import Outcome
 
 __all__ = ["ALWAYS", "RECORDS", "History"]
 
 ALWAYS = "always"
-"""Tag of nodes that read the world, and not only their inputs."""
+"""Tag of nodes that read the world, and not only their inputs.
+
+They run always, unless their function says which files it reads (`binding.reads`).
+"""
 
 RECORDS = "node_records"
 """The dataset of what nodes did; in a catalog without it every node runs."""
@@ -39,6 +43,7 @@ _NOT_OF_CONTENT = {
     *("url", "connection", "save_version", "load_version"),
 }
 _NAMED = 3
+_WORLD = "the files of the source"
 
 
 class History:
@@ -91,7 +96,7 @@ class History:
         before = self._records.get(node.name)
         if self._force:
             return True, "forced"
-        if ALWAYS in node.tags:
+        if ALWAYS in node.tags and now["inputs"][_WORLD] is None:
             return True, "always runs"
         if lost := [name for name in node.outputs if not is_kept(self._catalog[name])]:
             return True, f"output is not kept: {_some(lost)}"
@@ -128,6 +133,12 @@ class History:
             if its is None:
                 # Two nodes never write the same: the time tells one writing from the next.
                 written[_base(name)] = self._writers[_base(name)] = str(time.time_ns())
+        for name in set(node.inputs) & now["inputs"].keys():
+            # What a node changes in its place is, the next time, what it has made of it.
+            place = location(self._catalog[name])
+            for output in outputs:
+                if place and place == location(self._catalog[output]):
+                    now["inputs"][name] = outputs[output]
         files |= outcome.files
         self._save(
             node,
@@ -197,13 +208,34 @@ class History:
             if _is_parameter(name):
                 continue
             dataset = self._catalog[name]
+            if not getattr(dataset, "IS_CONTENT", True):
+                continue
             its, own = self._contents.of(dataset) if is_kept(dataset) else (None, {})
             if its is None and is_kept(dataset) and _base(name) in self._writers:
                 its = f"written {self._writers[_base(name)]}"
             inputs[name] = its
             if _base(name) not in self._made_here:
                 files |= own
+        if ALWAYS in node.tags:
+            inputs[_WORLD], own = self._world(node)
+            files |= own
         return inputs, files
+
+    def _world(self, node: Node) -> tuple[str | None, dict[str, Any]]:
+        """The files that the node reads beside its inputs; nothing if that cannot be told."""
+        reads = getattr(node.func, "reads", None)
+        if reads is None:
+            return None, {}
+        parameters = {
+            _parameter(name): self._catalog.load(name)
+            for name in node.inputs
+            if _is_parameter(name)
+        }
+        try:
+            paths = reads(parameters, **getattr(node.func, "_fixed", {}))
+            return self._contents.of_files(paths) if paths is not None else (None, {})
+        except (ClepsydraError, OSError):
+            return None, {}  # the node itself says what is wrong
 
     def _outputs(self, node: Node, before: dict[str, Any]) -> str:
         """What is wrong with the outputs; nothing if they are as the node wrote them."""
