@@ -21,8 +21,8 @@ from kedro_datasets import pandas as plain_pandas
 from pydantic import BaseModel
 from small_lines import actions, catalog_of, mix, run, values
 
-from clepsydra.binding import bind
-from clepsydra.datasets.atomic import ParquetDataset
+from clepsydra.binding import bind, reads
+from clepsydra.datasets.atomic import JSONDataset, ParquetDataset
 from clepsydra.datasets.forecast_store import ForecastStoreDataset
 from clepsydra.runners.history import ALWAYS
 
@@ -394,3 +394,48 @@ def test_a_run_ends_as_from_scratch_and_runs_what_it_must_and_no_more(
             assert run(line, catalog) == must
             assert values(folder) == expected
             wrong = set()
+
+
+def _files(parameters: dict[str, Any], kind: str) -> list[Path] | None:
+    if parameters["folder"] is None:
+        return None
+    return sorted(Path(parameters["folder"]).glob(f"*.{kind}"))
+
+
+@reads(_files)
+def _count(folder: str, held: int | None, *, kind: str) -> int:
+    return sum(len(path.read_text()) for path in Path(folder or ".").glob(f"*.{kind}"))
+
+
+class Held(JSONDataset):
+    """As the raw store: what is there, if anything is."""
+
+    def load(self) -> int | None:
+        return super().load() if self.exists() else None
+
+
+def test_a_node_that_says_which_files_it_reads_runs_when_one_changes(tmp_path: Path) -> None:
+    """It also writes in its place what it reads, as collecting does."""
+    feed = tmp_path / "feed"
+    feed.mkdir()
+    (feed / "a.txt").write_text("1")
+    function = bind(_count, kind="txt")
+    line = Pipeline([Node(function, ["params:folder", "held"], "raw", name="collect", tags=ALWAYS)])
+
+    def collect(folder: str | None) -> set[str]:
+        store = Held(filepath=str(tmp_path / "raw.json"))
+        return run(line, catalog_of(tmp_path, [], {"folder": folder}, held=store, raw=store))
+
+    assert collect(str(feed)) == {"collect"}
+    assert collect(str(feed)) == set()
+    (feed / "b.txt").write_text("22")
+    (feed / "c.csv").write_text("22")
+    assert collect(str(feed)) == {"collect"}
+    (feed / "c.csv").write_text("333")
+    assert collect(str(feed)) == set()
+    (feed / "a.txt").write_text("4")
+    assert collect(str(feed)) == {"collect"}
+    (tmp_path / "raw.json").write_text("0")
+    assert collect(str(feed)) == {"collect"}
+    for _ in range(2):
+        assert collect(None) == {"collect"}, "what is not a file can always be another"

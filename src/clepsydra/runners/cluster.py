@@ -5,6 +5,7 @@ Data go by paths, so all workers see the same storage. Needs the extra `cluster`
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -136,6 +137,7 @@ class _Cluster:
 
         from clepsydra.runners.dask_workers import JobPlugin
 
+        logging.getLogger("distributed").setLevel(logging.WARNING)
         if self._address is None:
             # Nodes may start processes, which a daemonic one must not; until the end, for a worker
             # that is killed is started again.
