@@ -69,7 +69,7 @@ bench: .venv/.deep ## run the benchmarks (many minutes; leave the machine alone)
 lock: ## compile the lock files again (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	  --extra airflow --extra viz --extra dashboard --extra serve --extra docs --extra postgres \
-	  --extra s3 --extra dev \
+	  --extra s3 --extra cluster --extra dev \
 	  pyproject.toml requirements/build.in -o requirements/dev.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	  -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/core.txt

@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-__all__ = ["bind"]
+__all__ = ["bind", "reads"]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def reads(files: Callable[..., list[Path] | None]) -> Callable[[_Function], _Function]:
+    """Decorates a node's function that reads more than its inputs: says which files those are.
+
+    Args:
+        files: called with the node's parameters by name, and what `bind` fixes; returns nothing if
+            it is not only files of this machine that are read.
+    """
+
+    def decorate(function: _Function) -> _Function:
+        function.reads = files  # type: ignore[attr-defined]
+        return function
+
+    return decorate
 
 
 class bind:

@@ -20,7 +20,9 @@ from clepsydra.errors import ClepsydraError
 
 __all__ = ["cli", "run"]
 
-_DEFAULT_RUNNER = "ParallelRunner"
+_DEFAULT_RUNNER = "clepsydra.runners.ProcessRunner"
+
+_FORCE_HELP = "Run every node, also where nothing has changed since it last ran."
 
 
 @click.group(context_settings=CONTEXT_SETTINGS, name="clepsydra")
@@ -41,16 +43,29 @@ def _readable_errors(callback: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
+def _forced(callback: Callable[..., Any]) -> Callable[..., Any]:
+    """Hand `--force` to the runner; those of Kedro run every node in any case."""
+
+    @functools.wraps(callback)
+    def wrapper(*args: Any, force: bool, **kwargs: Any) -> Any:
+        if force and kwargs["runner"].startswith("clepsydra."):
+            kwargs["runner_params"] = {**(kwargs["runner_params"] or {}), "force": True}
+        return callback(*args, **kwargs)
+
+    return wrapper
+
+
 def _default_to_parallel(command: click.Command) -> click.Command:
     """Kedro's own `run`, option for option, with another default runner."""
     command = copy.copy(command)
     command.params = [copy.copy(parameter) for parameter in command.params]
+    command.params.append(click.Option(["--force"], is_flag=True, help=_FORCE_HELP))
     for parameter in command.params:
         if isinstance(parameter, click.Option) and parameter.name == "runner":
             parameter.default = _DEFAULT_RUNNER
             parameter.show_default = True
     if command.callback:
-        command.callback = _readable_errors(command.callback)
+        command.callback = _readable_errors(_forced(command.callback))
     return command
 
 

@@ -30,6 +30,7 @@ from clepsydra.errors import ConfigError
 from clepsydra.models.planning import only
 from clepsydra.pipelines.report.gantt import draw_run
 from clepsydra.profile import NodeWatch, dependencies_of, explained, profile_table
+from clepsydra.runners.schedule import MANIFEST
 from clepsydra.structure import current_structure, follow
 from clepsydra.summary import format_summary
 
@@ -116,8 +117,10 @@ class LineHooks:
                 run_summary = catalog.load("run_summary")
             except DatasetError as error:
                 _LOGGER.warning("The summary of the run cannot be read: %s", error)
+        runner = run_params.get("runner", "")
+        nodes = _ran_and_skipped(pipeline, catalog) if "clepsydra.runners" in runner else None
         n_shards = current_structure().n_shards
-        lines = format_summary(run_summary, profile, wall, run_params.get("runner", ""), n_shards)
+        lines = format_summary(run_summary, profile, wall, runner, n_shards, nodes)
         print(lines, flush=True)
         if run_summary:
             print(_where_to_look(catalog), flush=True)
@@ -134,7 +137,17 @@ class LineHooks:
             return []
         lines = path.read_text(encoding="utf-8").splitlines()
         path.unlink()
-        return [json.loads(line) for line in lines]
+        # A node whose worker was killed has run twice.
+        events = [json.loads(line) for line in lines]
+        return list({event["node"]: event for event in events}.values())
+
+
+def _ran_and_skipped(pipeline: Pipeline, catalog: Any) -> tuple[int, int]:
+    """How many nodes of the pipeline ran, and how many did not have to."""
+    manifest = catalog.load(MANIFEST)
+    own = manifest["node"].isin({node.name for node in pipeline.nodes})
+    actions = manifest.loc[own, "action"]
+    return int((actions == "ran").sum()), int((actions == "skipped").sum())
 
 
 def _check_sources_of(conf_catalog: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ def format_summary(
     wall: float,
     runner: str,
     n_shards: int | None = None,
+    nodes: tuple[int, int] | None = None,
 ) -> str:
     """The lines to print when a run ends.
 
@@ -34,12 +35,22 @@ def format_summary(
         wall: seconds the run took.
         runner: name of the runner.
         n_shards: the parameter, for advice.
+        nodes: how many ran and how many did not have to; nothing if the runner runs all.
     """
     lines = ["", "─" * _WIDTH]
     if run_summary:
         lines += describe_run(run_summary)
     lines += _costs(profile, wall, runner, n_shards)
+    if nodes is not None:
+        lines.append(labelled("nodes", _ran(*nodes)))
     return "\n".join([*lines, "─" * _WIDTH])
+
+
+def _ran(ran: int, skipped: int) -> str:
+    if not skipped:
+        return f"all {ran} ran (dataset 'run_manifest' says why)"
+    unchanged = f"{skipped} unchanged (dataset 'run_manifest' says why)"
+    return f"{ran} of {ran + skipped} ran, {unchanged}"
 
 
 def _costs(profile: pd.DataFrame, wall: float, runner: str, n_shards: int | None) -> list[str]:

@@ -148,6 +148,27 @@ def test_later_days_serve_as_actuals(main_job):
     pd.testing.assert_frame_equal(kept, before)
 
 
+def test_what_has_not_changed_does_not_run_again(tmp_path):
+    """Not even the publishing, but when another day was published in between."""
+    line = build_line(tmp_path, QUICK)
+    manifest = "08_reporting/run_manifest.parquet"
+    line.run("--params", "as_of=2013-04-10")
+    first = line.forecasts()
+    line.run("--params", "as_of=2013-04-10")
+    assert set(line.read(manifest)["action"]) == {"skipped"}
+    pd.testing.assert_frame_equal(line.forecasts(), first)
+    line.run("--params", "as_of=2013-04-12")
+    assert line.forecasts()["cutoff"].nunique() == 2
+    line.run("--params", "as_of=2013-04-10")
+    ran = line.read(manifest).set_index("node")["action"]
+    assert ran["forecast.publish_forecasts"] == "ran"
+    again = line.forecasts()
+    again = again[again["cutoff"] == first["cutoff"][0]].reset_index(drop=True)
+    same = [frame.drop(columns=NOT_OF_THE_RUN) for frame in (again, first)]
+    pd.testing.assert_frame_equal(*same, check_exact=True)
+    assert (again["run_id"] != first["run_id"]).all()
+
+
 def test_same_day_gives_the_same_forecasts_on_every_runner(tmp_path, flights):
     """Twice from an emptied store in parallel, then one process: only the run differs."""
     line = build_line(tmp_path, QUICK)

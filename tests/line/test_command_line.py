@@ -39,8 +39,28 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Line:
 
 
 def nodes_of(line: Line) -> list[str]:
-    """Names of the nodes that the last run ran."""
-    return line.read("08_reporting/run_profile.parquet")["node"].tolist()
+    """Names of the nodes of the last run, in the order in which they ended or were skipped."""
+    return line.read("08_reporting/run_manifest.parquet")["node"].tolist()
+
+
+def actions_of(line: Line) -> dict[str, str]:
+    """What the last run did with each node."""
+    manifest = line.read("08_reporting/run_manifest.parquet")
+    return dict(zip(manifest["node"], manifest["action"], strict=True))
+
+
+def test_what_has_not_changed_does_not_run_again_unless_it_is_forced(line):
+    done = line.run()
+    assert set(actions_of(line).values()) == {"skipped"}
+    assert f"0 of {len(actions_of(line))} ran, {len(actions_of(line))} unchanged" in done.stdout
+    line.run("--pipelines=split", "--force")
+    assert set(actions_of(line).values()) == {"ran"}
+    assert set(line.read("08_reporting/run_manifest.parquet")["reason"]) == {"forced"}
+    line.run("--pipelines=monitor,explore", "--params", "monitor.significance=0.02")
+    manifest = line.read("08_reporting/run_manifest.parquet").set_index("node")
+    assert manifest.loc["monitor.detect_drift", "reason"] == "parameter changed: monitor"
+    assert manifest.loc["monitor.measure_accuracy", "action"] == "skipped"
+    assert manifest.loc["explore.gather_diagnostics", "action"] == "skipped"
 
 
 MARTS = [
@@ -86,10 +106,15 @@ def test_params(line):
 
 
 def test_default_runner_is_parallel_and_can_be_changed(line):
-    assert "ParallelRunner" in line.run("--pipelines=evaluate").stdout
-    assert (
-        "SequentialRunner" in line.run("--pipelines=evaluate", "--runner=SequentialRunner").stdout
-    )
+    assert "ProcessRunner" in line.run("--pipelines=evaluate").stdout
+    for runner in ("SequentialRunner", "ParallelRunner"):
+        done = line.run("--pipelines=evaluate", f"--runner={runner}")
+        assert f" nodes, {runner}" in done.stdout
+        assert "unchanged" not in done.stdout
+    options = ["--pipelines=evaluate", "--force", "--runner-params=processes=1,threads=2"]
+    assert "1 processes" in line.run(*options).stdout
+    done = line.run("--pipelines=evaluate", "--runner-params=processes=none", check=False)
+    assert "Error: runner parameter 'processes' is 'none': it must be a whole" in done.stderr
 
 
 def test_another_number_of_shards(line):

@@ -96,7 +96,7 @@ def test_stages_run_from_anywhere_and_leave_nothing_behind(found: dict[str, Any]
     assert found["published_as"] == "run-1"
     assert found["parent"] == "before"
     assert found["handler_kept"]
-    assert "kedro" in found["heard"]
+    assert "clepsydra" in found["heard"]
     assert found["early"].startswith("SourceError: as_of 1999-01-01 is before the first data")
     assert found["children"] == []
     assert found["other_day"].startswith(

@@ -26,7 +26,12 @@ class CredentialsDataset(AbstractDataset[None, Secrets]):
     Args:
         credentials: from credentials.yml: a mapping of names to what each needs.
         metadata: free form, for plugins.
+
+    Attributes:
+        IS_CONTENT: what it holds is how to get at data, and no data: nothing is made of it.
     """
+
+    IS_CONTENT = False
 
     def __init__(
         self, credentials: dict[str, Any] | None = None, metadata: dict[str, Any] | None = None

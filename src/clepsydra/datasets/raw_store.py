@@ -238,7 +238,7 @@ class RawStoreDataset(AbstractDataset[Feed, RawStore]):
     """
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None):
-        self._root = Path(filepath)
+        self._filepath = Path(filepath)
         self.metadata = metadata
 
     @classmethod
@@ -248,49 +248,49 @@ class RawStoreDataset(AbstractDataset[Feed, RawStore]):
         return save_func
 
     def load(self) -> RawStore:
-        return RawStore(self._root, self._read_manifest(), self._read_state())
+        return RawStore(self._filepath, self._read_manifest(), self._read_state())
 
     def save(self, data: Feed) -> None:
-        self._root.mkdir(parents=True, exist_ok=True)
+        self._filepath.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(self._root / _LOCK, timeout=0):
+            with FileLock(self._filepath / _LOCK, timeout=0):
                 self._add(data)
         except Timeout:
             raise SourceError(
-                f"source '{data.source}' is being collected by another run into '{self._root}': "
-                f"wait for it to end"
+                f"source '{data.source}' is being collected by another run into "
+                f"'{self._filepath}': wait for it to end"
             ) from None
 
     def _add(self, feed: Feed) -> None:
         # Not called `_save`: Kedro would take it for `save`.
         store = self.load()
-        writer = SnapshotWriter(self._root, feed, store)
+        writer = SnapshotWriter(self._filepath, feed, store)
         added = pd.DataFrame(writer.write(), columns=list(_COLUMNS)).astype(_COLUMNS)
-        if len(added) or not (self._root / _MANIFEST).exists():
+        if len(added) or not (self._filepath / _MANIFEST).exists():
             manifest = pd.concat([store.manifest, added], ignore_index=True)
             write_atomically(
-                self._root / _MANIFEST, lambda path: manifest.to_parquet(path, index=False)
+                self._filepath / _MANIFEST, lambda path: manifest.to_parquet(path, index=False)
             )
         state = feed.state()
         if state != store.state:
             text = json.dumps(state, indent=1, sort_keys=True)
-            write_atomically(self._root / _STATE, lambda path: path.write_text(text))
+            write_atomically(self._filepath / _STATE, lambda path: path.write_text(text))
 
     def _read_manifest(self) -> pd.DataFrame:
-        path = self._root / _MANIFEST
+        path = self._filepath / _MANIFEST
         if path.exists():
             return pd.read_parquet(path)
         return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in _COLUMNS.items()})
 
     def _read_state(self) -> dict[str, Any]:
-        path = self._root / _STATE
+        path = self._filepath / _STATE
         return json.loads(path.read_text()) if path.exists() else {}
 
     def _exists(self) -> bool:
-        return (self._root / _MANIFEST).exists()
+        return (self._filepath / _MANIFEST).exists()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": os.fspath(self._root)}
+        return {"filepath": os.fspath(self._filepath)}
 
 
 def _as_one(frames: list[pl.LazyFrame]) -> pl.DataFrame:

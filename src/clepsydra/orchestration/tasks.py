@@ -25,7 +25,10 @@ _LOGGING_CONFIG = _PROJECT_PATH / "conf" / "airflow_logging.yml"
 
 
 def run_stage(stage: str, as_of: str | None, run_id: str) -> dict[str, Any]:
-    """Run one stage in this process, its nodes in parallel, from any working directory.
+    """Run one stage from any working directory, its nodes in processes.
+
+    Nodes of which nothing has changed do not run: a task that is tried again goes on where it
+    ended.
 
     The environment variables `KEDRO_ENV` (which environment of the configuration) and
     `CLEPSYDRA_CONF_SOURCE` (which folder to read it from; the project's `conf` by default) are
@@ -48,9 +51,9 @@ def run_stage(stage: str, as_of: str | None, run_id: str) -> dict[str, Any]:
     from kedro.framework.project import pipelines
     from kedro.framework.session import KedroSession
     from kedro.framework.startup import bootstrap_project
-    from kedro.runner import ParallelRunner
 
     from clepsydra.pipeline_registry import STAGES
+    from clepsydra.runners import ProcessRunner
 
     if stage not in STAGES:
         raise ConfigError(f"no stage is called {stage!r}: there are {', '.join(STAGES)}")
@@ -63,12 +66,7 @@ def run_stage(stage: str, as_of: str | None, run_id: str) -> dict[str, Any]:
     )
     with _environment(PARENT_RUN_VARIABLE, run_id), session:
         resolved = str(session.load_context().params["as_of"])
-        runner = ParallelRunner()
-        try:
-            session.run(pipeline_names=[stage], runner=runner)
-        finally:
-            # A failed runner leaves its manager's process behind, which ignores SIGTERM.
-            runner._manager.shutdown()
+        session.run(pipeline_names=[stage], runner=ProcessRunner())
     return {
         "stage": stage,
         "as_of": resolved,

@@ -21,7 +21,7 @@ from clepsydra.errors import SourceError
 from clepsydra.sources.pieces import Piece
 from clepsydra.sources.streams import open_stream, plain_name, reason_of, without_secrets
 
-__all__ = ["find_pieces"]
+__all__ = ["find_pieces", "local_files"]
 
 # Paths of files, each with what opens it.
 _Files = dict[str, Callable[[], Any]]
@@ -90,6 +90,19 @@ def find_pieces(
         where = f"source '{name}', file '{label}'"
         pieces.append(Piece(label, plain, partial(open_stream, where, files[path], ending, hide)))
     return pieces
+
+
+def local_files(name: str, source: SourceConfig, project_path: Path) -> list[Path] | None:
+    """The files of this machine that a source is read from; nothing if it is read from elsewhere.
+
+    Raises:
+        SourceError: no such package, or no file matches.
+    """
+    path = re.sub(r"^(file|local)://", "", source.path or "://")
+    if "://" in path:
+        return None
+    root = _package_folder(name, source.package) if source.package else project_path
+    return sorted(Path(file) for file in _find_local(name, root, path)[1])
 
 
 def _file_name(path: str) -> str:

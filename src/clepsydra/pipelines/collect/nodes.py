@@ -8,11 +8,13 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import polars as pl
 
+from clepsydra.binding import reads
 from clepsydra.config import LATEST, SourceConfig, SourcesConfig, TaskConfig, parse_as_of
 from clepsydra.datasets.drift import DRIFT_COLUMNS, schema_drift
 from clepsydra.datasets.raw_store import Feed, RawStore
@@ -22,11 +24,12 @@ from clepsydra.layouts import row_steps
 from clepsydra.origins import first_run_after, run_time
 from clepsydra.row_columns import FILE, INSTANT, LOCAL, WATERMARK
 from clepsydra.series_ids import key_of, make_hasher
+from clepsydra.sources.files import local_files
 from clepsydra.sources.reader import Reading, read_source
 from clepsydra.sources.times import TimeReader
 from clepsydra.timegrid import local_day_start, to_utc, to_wall
 
-__all__ = ["collect_source", "collect_target", "report_drift"]
+__all__ = ["collect_source", "collect_target", "files_of_source", "report_drift"]
 
 _LOGGER = logging.getLogger(__name__)
 # A column whose values repeat in a sample of so many rows.
@@ -35,6 +38,14 @@ _SAMPLE_ROWS, _MOST = 20_000, 0.75
 _DAY_OF_ROW = pl.col(LOCAL).dt.date()
 
 
+def files_of_source(parameters: dict[str, Any], name: str | None = None) -> list[Path] | None:
+    """The files that a source, or else the target, is read from, if it is files of this machine."""
+    sources = SourcesConfig.model_validate(parameters["sources"])
+    name = name or sources.target[0]
+    return local_files(name, sources.root[name], Path(parameters["project_path"]))
+
+
+@reads(files_of_source)
 def collect_target(
     sources: SourcesConfig,
     as_of: str,
@@ -72,6 +83,7 @@ def collect_target(
     return feed, {"as_of": day.isoformat()}
 
 
+@reads(files_of_source)
 def collect_source(
     sources: SourcesConfig,
     collected: dict[str, str],

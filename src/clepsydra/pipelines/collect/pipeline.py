@@ -2,6 +2,7 @@ from kedro.pipeline import Node, Pipeline
 
 from clepsydra.binding import bind
 from clepsydra.pipelines.collect.nodes import collect_source, collect_target, report_drift
+from clepsydra.runners.history import ALWAYS
 
 _HOW = ["params:project_path", "source_credentials"]
 
@@ -25,6 +26,7 @@ def create_pipeline(target: str, sources: list[str]) -> Pipeline:
                 ],
                 outputs=[f"{target}.raw", "collected"],
                 name=f"{target}.collect",
+                tags=ALWAYS,
             ),
             *(
                 Node(
@@ -32,6 +34,7 @@ def create_pipeline(target: str, sources: list[str]) -> Pipeline:
                     inputs=["params:sources", "collected", *_HOW, f"{other}.held", "params:task"],
                     outputs=f"{other}.raw",
                     name=f"{other}.collect",
+                    tags=ALWAYS,
                 )
                 for other in others
             ),

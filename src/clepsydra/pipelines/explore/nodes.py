@@ -22,9 +22,9 @@ _COLUMNS |= {"intermittency": object}
 def diagnose_series(panel: pd.DataFrame, task: TaskConfig) -> pd.DataFrame:
     """One row of diagnostics a series, from its last 2,016 steps on the local clock.
 
-    The ADF test has as many lagged differences as the cube root of the steps (Said and Dickey, 1984,
-    let them grow so), instead of trying them all: choosing by an information criterion takes four
-    fifths of the time of all diagnostics.
+    The ADF test has as many lagged differences as the cube root of the steps (Said and Dickey,
+    1984, let them grow so): choosing them by an information criterion takes four fifths of the time
+    of all diagnostics.
 
     Returns:
         `unique_id`, `n_steps`, `mean`, `share_zero`; `season_strength` and `trend_strength` of an

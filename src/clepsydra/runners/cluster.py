@@ -1,0 +1,163 @@
+"""The runner of several machines: the same nodes, the same records, on Dask workers.
+
+Data go by paths, so all workers see the same storage. Needs the extra `cluster`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+from kedro.pipeline import Pipeline
+
+from clepsydra.errors import ConfigError
+from clepsydra.runners.contents import Contents, is_kept
+from clepsydra.runners.machine import read_machine, share
+from clepsydra.runners.schedule import Crew, Died, ScheduledRunner
+from clepsydra.runners.worker import Job, Outcome
+
+__all__ = ["DaskRunner"]
+
+_SECONDS_TO_CONNECT = 30
+# Dask gives a worker what it cannot run yet; this is how many nodes are sent before any has ended.
+_AHEAD = 10_000
+# Nodes may start processes of their own: forking in Dask's worker, which has threads, can hang.
+_START_METHOD = {"KEDRO_MP_CONTEXT": "forkserver"}
+
+
+class DaskRunner(ScheduledRunner):
+    """Runs nodes on a Dask cluster, or on one of this machine's processes.
+
+    Workers need this project installed, at the same version, and the same paths to the data; one
+    thread each (`dask worker ADDRESS --nthreads 1`), for a node may use one-thread libraries.
+    A node whose worker is lost runs on another one; a node that loses too many ends the run
+    (`distributed.scheduler.allowed-failures`, three by default).
+
+    Args:
+        address: of the scheduler, e.g. `tcp://10.0.0.5:8786`; nothing for one of this machine.
+        processes: of the cluster of this machine; chosen, if not given.
+        threads: that a node may use.
+        is_async: load and save in threads, as in Kedro.
+        force: run every node, changed or not.
+
+    Raises:
+        ConfigError: the extra `cluster` is not installed, or a number is not one from 1 up.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        processes: int | None = None,
+        threads: int | None = None,
+        is_async: bool = False,
+        force: bool = False,
+    ):
+        super().__init__(is_async=is_async, force=force)
+        try:
+            import distributed  # noqa: F401
+        except ModuleNotFoundError:
+            raise ConfigError(
+                "DaskRunner needs the extra 'cluster': pip install 'clepsydra[cluster]'"
+            ) from None
+        self._address = address
+        self._share = share(read_machine(), processes, threads)
+
+    def _crew(self, pipeline: Pipeline, catalog: Any, run_id: str | None, hooks: Any) -> Crew:
+        if lost := sorted(name for name in pipeline.all_outputs() if not is_kept(catalog[name])):
+            raise ConfigError(
+                f"dataset '{lost[0]}' is in memory, where other machines cannot read it: "
+                f"give it an entry in the catalog"
+            )
+        job = Job.of(pipeline.nodes, catalog, self._is_async, run_id, self._share.threads)
+        job.environment.update(_START_METHOD)
+        return _Cluster(self._address, self._share.processes, job)
+
+
+class _Cluster:
+    """Workers of a Dask cluster. It is connected to when there is a node to run."""
+
+    def __init__(self, address: str | None, processes: int, job: Job):
+        self._address, self._processes, self._job = address, processes, job
+        self._token = f"{job.run_id}-{os.urandom(8).hex()}"
+        self._client: Any = None
+        self._cluster: Any = None
+        self._settings: Any = None
+        self._futures: dict[Any, str] = {}
+
+    @property
+    def free(self) -> int:
+        return _AHEAD - len(self._futures)
+
+    def submit(self, name: str, known: Contents, priority: float) -> None:
+        if self._client is None:
+            self._connect()
+        from clepsydra.runners.dask_workers import run_node
+
+        future = self._client.submit(
+            run_node,
+            *(self._token, name, known),
+            key=f"{name}-{os.urandom(8).hex()}",
+            pure=False,
+            priority=priority,
+        )
+        self._futures[future] = name
+
+    def wait(self) -> list[tuple[str, Outcome | Died]]:
+        from distributed import KilledWorker, wait
+
+        done = wait(list(self._futures), return_when="FIRST_COMPLETED").done
+        ended: list[tuple[str, Outcome | Died]] = []
+        for future in done:
+            name = self._futures.pop(future)
+            try:
+                ended.append((name, future.result()))
+            except KilledWorker:
+                ended.append((name, Died(None, for_good=True)))
+            except Exception as error:  # of Dask: what a node raises is a part of its outcome
+                ended.append((name, Outcome(0.0, error=error)))
+        return ended
+
+    def stop(self) -> None:
+        if self._client is None:
+            return
+        if self._futures:
+            self._client.cancel(list(self._futures), force=True)
+        if self._cluster is None and self._client.status == "running":
+            self._client.unregister_worker_plugin(self._token)
+        self._client.close()
+        if self._cluster is not None:
+            self._cluster.close()
+            self._settings.__exit__(None, None, None)
+        self._client = self._cluster = None
+
+    def _connect(self) -> None:
+        import dask
+        from distributed import Client, LocalCluster
+
+        from clepsydra.runners.dask_workers import JobPlugin
+
+        logging.getLogger("distributed").setLevel(logging.WARNING)
+        if self._address is None:
+            # Nodes may start processes, which a daemonic one must not; until the end, for a worker
+            # that is killed is started again.
+            self._settings = dask.config.set({"distributed.worker.daemon": False})
+            self._cluster = LocalCluster(
+                n_workers=self._processes,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address=None,
+                memory_limit=0,
+            )
+        try:
+            self._client = Client(self._cluster or self._address, timeout=_SECONDS_TO_CONNECT)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"no Dask scheduler answers at '{self._address}': {error}") from None
+        try:
+            self._client.register_plugin(JobPlugin(self._token, self._job))
+        except Exception as error:
+            raise ConfigError(
+                f"the Dask workers cannot run this project; is it installed there, at the same "
+                f"version? {type(error).__name__}: {error}"
+            ) from error

@@ -1,0 +1,341 @@
+"""Whether a node has to run: what it was made of when it last ended, and what it is made of now.
+
+A node is made of its code, its parameters, the entries of its datasets in the catalog and the
+content of its inputs. If all are as its record says, and its outputs are still what it wrote, it
+would write the same again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from kedro.io import AbstractDataset
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from clepsydra.errors import ClepsydraError
+from clepsydra.runners.code import Code, files_of, installed_packages
+from clepsydra.runners.contents import MISSING, Contents, is_kept, location
+from clepsydra.runners.values import digest, layers, texts
+from clepsydra.runners.worker import Outcome
+
+__all__ = ["ALWAYS", "RECORDS", "History"]
+
+ALWAYS = "always"
+"""Tag of nodes that read the world, and not only their inputs.
+
+They run always, unless their function says which files it reads (`binding.reads`).
+"""
+
+RECORDS = "node_records"
+"""The dataset of what nodes did; in a catalog without it every node runs."""
+
+# The record of what is in the files of the code; no node is called so.
+_SCANS = "(code)"
+_NOTHING_CHANGED = "nothing changed"
+_LONG_TAG, _LONG_SECONDS, _SHORT_SECONDS = "models", 60.0, 1.0
+# Of a catalog entry: where the data are and how to get there is not what they are.
+_NOT_OF_CONTENT = {
+    *("filepath", "path", "credentials", "metadata", "version", "versioned", "fs_args"),
+    *("url", "connection", "save_version", "load_version"),
+}
+_NAMED = 3
+_WORLD = "the files of the source"
+
+
+class History:
+    """The records of nodes, and what they say about those of a pipeline.
+
+    Args:
+        pipeline: what is to run.
+        catalog: its datasets, and the one of the records.
+        force: whether all nodes run.
+    """
+
+    def __init__(self, pipeline: Pipeline, catalog: Any, force: bool = False):
+        self._catalog = catalog
+        self._force = force
+        self._store: AbstractDataset | None = None
+        if RECORDS in catalog:
+            self._store = catalog[RECORDS]
+        self._records: dict[str, dict[str, Any]] = (
+            self._store.load() if self._store is not None else {}
+        )
+        scans = self._records.pop(_SCANS, {}).get("scans", {})
+        self._contents = Contents()
+        self._writers: dict[str, str] = {}
+        for record in self._records.values():
+            self._contents.learn(record.get("files", {}))
+            for name, written in record.get("written", {}).items():
+                self._writers[name] = max(written, self._writers.get(name, ""))
+        self._made_here = {_base(name) for name in pipeline.all_outputs()}
+        self._code, self._scans = Code(scans=scans), scans
+        self._packages = installed_packages() if self.keeps_records else ""
+        self._named_in_parameters = self._texts_of_parameters()
+        self._digests: dict[str, str | None] = {}
+        self._now: dict[str, dict[str, Any]] = {}
+
+    @property
+    def keeps_records(self) -> bool:
+        """Whether the next run will know of this one."""
+        return self._store is not None
+
+    def expected_seconds(self, node: Node) -> float:
+        """What the node took when it last ran, or a guess."""
+        guess = _LONG_SECONDS if _LONG_TAG in node.tags else _SHORT_SECONDS
+        return float(self._records.get(node.name, {}).get("seconds", guess))
+
+    def why(self, node: Node) -> tuple[bool, str]:
+        """Whether the node has to run, and the reason, now that all before it have ended."""
+        if self._store is None:
+            return True, f"the catalog has no '{RECORDS}'"
+        now = self._now[node.name] = self._state(node)
+        before = self._records.get(node.name)
+        if self._force:
+            return True, "forced"
+        if ALWAYS in node.tags and now["inputs"][_WORLD] is None:
+            return True, "always runs"
+        if lost := [name for name in node.outputs if not is_kept(self._catalog[name])]:
+            return True, f"output is not kept: {_some(lost)}"
+        if before is None:
+            return True, "first run"
+        if before.get("unfinished"):
+            return True, "did not finish before"
+        if reason := _difference(before, now) or self._outputs(node, before):
+            return True, reason
+        if before["files"].keys() != now["files"].keys() or any(
+            list(before["files"][path]) != list(its) for path, its in now["files"].items()
+        ):
+            # The same content in other files: they need not be read again the next time.
+            self._save(node, {**before, "files": now["files"]})
+        return False, _NOTHING_CHANGED
+
+    def begin(self, node: Node) -> None:
+        """Note that the node runs: until it has ended, its record is worth nothing."""
+        before = self._records.get(node.name, {})
+        kept = {key: before[key] for key in ("seconds",) if key in before}
+        self._save(node, {**kept, "unfinished": True})
+
+    def finish(self, node: Node, outcome: Outcome) -> None:
+        """Note what the node was made of, and what it wrote."""
+        if self._store is None:
+            return
+        self._contents.learn(outcome.files)
+        now = self._now.pop(node.name)
+        outputs: dict[str, str | None] = {}
+        files = dict(now["files"])
+        written: dict[str, str] = {}
+        for name, its in outcome.outputs.items():
+            outputs[name] = its
+            if its is None:
+                # Two nodes never write the same: the time tells one writing from the next.
+                written[_base(name)] = self._writers[_base(name)] = str(time.time_ns())
+        for name in set(node.inputs) & now["inputs"].keys():
+            # What a node changes in its place is, the next time, what it has made of it.
+            place = location(self._catalog[name])
+            for output in outputs:
+                if place and place == location(self._catalog[output]):
+                    now["inputs"][name] = outputs[output]
+        files |= outcome.files
+        self._save(
+            node,
+            {
+                **now,
+                "outputs": outputs,
+                "files": files,
+                "written": written,
+                "seconds": round(outcome.seconds, 4),
+            },
+        )
+
+    def close(self) -> None:
+        """Keep what was read of the code, for the next run."""
+        if self._store is not None and self._code.scans != self._scans:
+            self._store.save({_SCANS: {"scans": self._code.scans}})
+
+    def known_of_outputs(self, node: Node) -> Contents:
+        """What a worker need not read again when it hashes what the node has written."""
+        known = Contents()
+        for name in node.outputs if self.keeps_records else ():
+            known.known |= self._contents.within(self._catalog[name]).known
+        return known
+
+    def _save(self, node: Node, record: dict[str, Any]) -> None:
+        self._records[node.name] = record
+        if self._store is not None:
+            self._store.save({node.name: record})
+
+    def _state(self, node: Node) -> dict[str, Any]:
+        """What the node is made of now."""
+        names = list(dict.fromkeys([*node.inputs, *node.outputs]))
+        kept = [name for name in names if is_kept(self._catalog[name])]
+        called = list(layers(node.func))
+        sources = [file for function, _ in called for file in files_of(function)]
+        for name in kept:
+            sources += [
+                file for kind in type(self._catalog[name]).__mro__ for file in files_of(kind)
+            ]
+        specs = self._catalog.validator_specs
+        classes = [specs[name].class_path for name in kept if name in specs]
+        modules = self._code.modules(sources, [*self._named_in_parameters, *classes])
+        inputs, files = self._inputs(node)
+        return {
+            "call": _digest(
+                [
+                    *((_named(function), fixed) for function, fixed in called),
+                    *(node._inputs, node._outputs, node.confirms),
+                ]
+            ),
+            "packages": self._packages,
+            "code": modules,
+            "entries": {name: self._entry(name) for name in kept},
+            "parameters": {
+                _parameter(name): self._parameter_digest(name)
+                for name in node.inputs
+                if _is_parameter(name)
+            },
+            "inputs": inputs,
+            "files": files,
+        }
+
+    def _inputs(self, node: Node) -> tuple[dict[str, str | None], dict[str, Any]]:
+        inputs: dict[str, str | None] = {}
+        files: dict[str, Any] = {}
+        for name in node.inputs:
+            if _is_parameter(name):
+                continue
+            dataset = self._catalog[name]
+            if not getattr(dataset, "IS_CONTENT", True):
+                continue
+            its, own = self._contents.of(dataset) if is_kept(dataset) else (None, {})
+            if its is None and is_kept(dataset) and _base(name) in self._writers:
+                its = f"written {self._writers[_base(name)]}"
+            inputs[name] = its
+            if _base(name) not in self._made_here:
+                files |= own
+        if ALWAYS in node.tags:
+            inputs[_WORLD], own = self._world(node)
+            files |= own
+        return inputs, files
+
+    def _world(self, node: Node) -> tuple[str | None, dict[str, Any]]:
+        """The files that the node reads beside its inputs; nothing if that cannot be told."""
+        reads = getattr(node.func, "reads", None)
+        if reads is None:
+            return None, {}
+        parameters = {
+            _parameter(name): self._catalog.load(name)
+            for name in node.inputs
+            if _is_parameter(name)
+        }
+        try:
+            paths = reads(parameters, **getattr(node.func, "_fixed", {}))
+            return self._contents.of_files(paths) if paths is not None else (None, {})
+        except (ClepsydraError, OSError):
+            return None, {}  # the node itself says what is wrong
+
+    def _outputs(self, node: Node, before: dict[str, Any]) -> str:
+        """What is wrong with the outputs; nothing if they are as the node wrote them."""
+        wrong: dict[str, list[str]] = {"output missing": [], "output altered": []}
+        for name in node.outputs:
+            dataset = self._catalog[name]
+            its, files = self._contents.of(dataset)
+            self._now[node.name]["files"] |= files
+            if its == MISSING or (its is None and not dataset.exists()):
+                wrong["output missing"].append(name)
+            elif its != before["outputs"].get(name):
+                wrong["output altered"].append(name)
+        return next((f"{what}: {_some(names)}" for what, names in wrong.items() if names), "")
+
+    def _entry(self, name: str) -> str | None:
+        """The entry of the catalog, but for where the data are."""
+        if name not in self._digests:
+            dataset = self._catalog[name]
+            spec = self._catalog.validator_specs.get(name)
+            entry = [type(dataset), _of_content(getattr(dataset, "_init_args", {}))]
+            self._digests[name] = _digest([*entry, spec.to_config() if spec else None])
+        return self._digests[name]
+
+    def _parameter_digest(self, name: str) -> str | None:
+        if name not in self._digests:
+            self._digests[name] = _digest(self._catalog.load(name))
+        return self._digests[name]
+
+    def _texts_of_parameters(self) -> list[str]:
+        """For classes of the user's own that parameters name, such as those of models."""
+        if self._store is None or "parameters" not in self._catalog:
+            return []
+        found = texts(self._catalog.load("parameters"))
+        return sorted({text for text in found if "." in text and os.sep not in text})
+
+
+def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """In words, what the node is made of now that it was not; nothing if all is the same."""
+    if before["packages"] != now["packages"]:
+        return "installed packages or Python changed"
+    if names := _changed(before["code"], now["code"]):
+        return f"code changed: {_some(names)}"
+    if now["call"] is None or before["call"] != now["call"]:
+        return "code changed: the node itself"
+    if names := _changed(before["parameters"], now["parameters"]):
+        return f"parameter changed: {_some(names)}"
+    if names := _changed(before["inputs"], now["inputs"]):
+        unknown = [name for name in names if now["inputs"].get(name, "") is None]
+        if unknown:
+            return f"input cannot be compared: {_some(unknown)}"
+        return f"input changed: {_some(names)}"
+    if names := _changed(before["entries"], now["entries"]):
+        return f"catalog entry changed: {_some(names)}"
+    return ""
+
+
+def _changed(before: dict[str, str | None], now: dict[str, str | None]) -> list[str]:
+    """Names with another value, or with none that can be compared."""
+    return [
+        name
+        for name in dict.fromkeys([*now, *before])
+        if now.get(name) is None or now[name] != before.get(name)
+    ]
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
+    return ", ".join(listed[:_NAMED]) + more
+
+
+def _digest(value: Any) -> str | None:
+    """Nothing if the value has no hash: then it is never taken to be the same."""
+    try:
+        return digest(value)
+    except Exception:  # whatever pickling runs
+        return None
+
+
+def _named(function: Any) -> Any:
+    """What a function is called; its compiled code where there is no file of it."""
+    code = getattr(function, "__code__", None)
+    if code is None or files_of(function):
+        return function
+    return [function, code.co_code, repr(code.co_consts), list(code.co_names)]
+
+
+def _of_content(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _of_content(its) for key, its in value.items() if key not in _NOT_OF_CONTENT}
+    return value
+
+
+def _is_parameter(name: str) -> bool:
+    return name == "parameters" or name.startswith("params:")
+
+
+def _parameter(name: str) -> str:
+    return name.removeprefix("params:")
+
+
+def _base(name: str) -> str:
+    return name.partition("@")[0]

@@ -1,0 +1,127 @@
+"""Small lines of real files for the runners; as a script, one of them in its own process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from kedro.io import AbstractDataset, DataCatalog, MemoryDataset
+from kedro.io.data_catalog import SharedMemoryDataCatalog
+from kedro.pipeline import Node, Pipeline
+
+from clepsydra.binding import bind
+from clepsydra.datasets.atomic import JSONDataset, ParquetDataset
+from clepsydra.datasets.records import NodeRecordsDataset
+from clepsydra.runners import ProcessRunner
+
+
+def mix(*values: int, salt: int = 0, kinds: int = 5) -> int:
+    """One of a few numbers, so that other inputs often give the same output."""
+    return (sum((place + 2) * value for place, value in enumerate(values)) + salt) % kinds
+
+
+def mix_slowly(*values: int, salt: int = 0) -> int:
+    time.sleep(0.03)
+    return mix(*values, salt=salt, kinds=1_000_003)
+
+
+def fail(*values: int) -> int:
+    raise OddError("seven", 7)
+
+
+class OddError(Exception):
+    """Cannot be made again from its arguments, as those of some libraries."""
+
+    def __init__(self, what: str, number: int):
+        super().__init__(f"{what} is {number}")
+
+
+def sleep_long(*values: int) -> int:
+    time.sleep(60)
+    return 0
+
+
+def kill_itself(value: int, *, folder: str, times: int) -> int:
+    """Killed by the system as many times."""
+    marks = Path(folder)
+    died = len(list(marks.glob("died-*")))
+    if died < times:
+        (marks / f"died-{died}").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return value + 1
+
+
+def catalog_of(
+    folder: Path,
+    names: Iterable[str],
+    parameters: dict[str, Any] | None = None,
+    kind: type[DataCatalog] = SharedMemoryDataCatalog,
+    **others: AbstractDataset,
+) -> Any:
+    """A JSON file for each name, parameters, and what the runner keeps."""
+    datasets: dict[str, AbstractDataset] = {
+        name: JSONDataset(filepath=str(folder / f"{name}.json")) for name in names
+    }
+    for name, value in (parameters or {}).items():
+        datasets[f"params:{name}"] = MemoryDataset(value)
+    datasets["parameters"] = MemoryDataset(dict(parameters or {}))
+    datasets["node_records"] = NodeRecordsDataset(str(folder / "records"))
+    datasets["run_manifest"] = ParquetDataset(
+        filepath=str(folder / "run_manifest.parquet"), save_args={"index": False}
+    )
+    return kind(datasets={**datasets, **others})
+
+
+def actions(catalog: Any) -> pd.DataFrame:
+    """What the last run did with each node, and why."""
+    return catalog.load("run_manifest").set_index("node")
+
+
+def ran(catalog: Any) -> set[str]:
+    manifest = actions(catalog)
+    return set(manifest.index[manifest["action"] == "ran"])
+
+
+def run(pipeline: Pipeline, catalog: Any, run_id: str = "run", **options: Any) -> set[str]:
+    """Nodes that ran."""
+    ProcessRunner(**{"processes": 2, **options}).run(pipeline, catalog, run_id=run_id)
+    return ran(catalog)
+
+
+def ladder(rungs: int) -> tuple[Pipeline, list[str]]:
+    """Two nodes side by side on each rung, both of which read both of the rung before."""
+    nodes, names = [], ["left_0", "right_0"]
+    for rung in range(1, rungs + 1):
+        for side, salt in (("left", 1), ("right", 2)):
+            before = [f"left_{rung - 1}", f"right_{rung - 1}"]
+            name = f"{side}_{rung}"
+            nodes.append(Node(bind(mix_slowly, salt=salt), before, name, name=f"make_{name}"))
+            names.append(name)
+    return Pipeline(nodes), names
+
+
+def climb(folder: Path, rungs: int) -> Any:
+    """A catalog and what the ladder starts from."""
+    _, names = ladder(rungs)
+    for side in ("left_0", "right_0"):
+        (folder / f"{side}.json").write_text("3")
+    return catalog_of(folder, names)
+
+
+def values(folder: Path) -> dict[str, Any]:
+    return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+
+
+if __name__ == "__main__":
+    where, rungs = Path(sys.argv[1]), int(sys.argv[2])
+    catalog = climb(where, rungs)
+    sys.stdout.write(f"{os.getpid()}\n")
+    sys.stdout.flush()
+    sys.stdout.write(f"{len(run(ladder(rungs)[0], catalog))}\n")

@@ -1,0 +1,202 @@
+"""Nodes in processes: which run, what an error ends, what a kill costs."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from kedro.io import MemoryDataset
+from kedro.pipeline import Node, Pipeline
+from kedro.runner import SequentialRunner
+
+import small_lines
+from clepsydra.binding import bind
+from clepsydra.runners import ProcessRunner
+from clepsydra.runners.schedule import WorkerDiedError
+from small_lines import actions, catalog_of, climb, ladder, run, values
+
+SCRIPT = Path(small_lines.__file__)
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def test_the_same_as_kedros_own_runner(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for folder in (ours, theirs):
+        folder.mkdir()
+    pipeline, _ = ladder(5)
+    assert len(run(pipeline, climb(ours, 5))) == 10
+    SequentialRunner().run(pipeline, climb(theirs, 5))
+    assert values(ours) == values(theirs)
+    assert multiprocessing.active_children() == []
+
+
+def test_an_error_ends_what_runs_beside_it_and_the_same_command_finishes_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "start.json").write_text("1")
+    names = ["start", "slow", "middle", "broken", "late"]
+
+    def line(third: object) -> Pipeline:
+        slow = small_lines.sleep_long if third is small_lines.fail else small_lines.mix
+        return Pipeline(
+            [
+                Node(slow, "start", "slow", name="slow"),
+                Node(small_lines.mix, "start", "middle", name="middle"),
+                Node(third, "middle", "broken", name="broken"),
+                Node(small_lines.mix, "broken", "late", name="late"),
+            ]
+        )
+
+    catalog = catalog_of(tmp_path, names)
+    started = time.monotonic()
+    with pytest.raises(RuntimeError, match="OddError: seven is 7") as caught:
+        run(line(small_lines.fail), catalog)
+    assert time.monotonic() - started < 20
+    assert "in fail" in str(caught.value.__cause__)
+    assert multiprocessing.active_children() == []
+    assert actions(catalog)["action"].to_dict() == {"middle": "ran", "broken": "failed"}
+    assert "The same command again finishes it" in caplog.text
+    assert run(line(small_lines.mix), catalog) == {"slow", "broken", "late"}
+    assert actions(catalog)["reason"].to_dict() == {
+        "middle": "nothing changed",
+        "slow": "did not finish before",
+        "broken": "did not finish before",
+        "late": "first run",
+    }
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_killed_worker_costs_one_node_another_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, times: int
+) -> None:
+    (tmp_path / "start.json").write_text("1")
+    killed = bind(small_lines.kill_itself, folder=str(tmp_path), times=times)
+    line = Pipeline(
+        [
+            Node(killed, "start", "one", name="killed"),
+            Node(small_lines.mix_slowly, "start", "two", name="beside"),
+        ]
+    )
+    assert run(line, catalog_of(tmp_path, ["start", "one", "two"])) == {"killed", "beside"}
+    assert values(tmp_path)["one"] == 2
+    again = [text for text in caplog.messages if "is run again" in text]
+    assert len(again) == times
+    assert all("node 'killed' was killed by SIGKILL" in text for text in again)
+
+
+def test_a_node_that_is_always_killed_is_named(tmp_path: Path) -> None:
+    (tmp_path / "start.json").write_text("1")
+    killed = bind(small_lines.kill_itself, folder=str(tmp_path), times=99)
+    line = Pipeline([Node(killed, "start", "one", name="greedy")])
+    with pytest.raises(WorkerDiedError, match=r"node 'greedy'.*SIGKILL.*memory may not suffice"):
+        run(line, catalog_of(tmp_path, ["start", "one"]))
+    assert len(list(tmp_path.glob("died-*"))) == 4
+
+
+_KILLER = """
+import pathlib, psutil, random, sys, time
+parent, choose, killed = psutil.Process(int(sys.argv[1])), random.Random(7), 0
+while True:
+    time.sleep(choose.uniform(0.0, 0.02))
+    children = [child for child in parent.children() if child.pid != psutil.Process().pid]
+    if children and len(list(pathlib.Path(sys.argv[2]).glob("*.json"))) > 10 * killed:
+        choose.choice(children).kill()
+        killed += 1
+"""
+
+
+def test_a_tenth_of_all_nodes_killed_at_random_changes_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    calm, wild = tmp_path / "calm", tmp_path / "wild"
+    for folder in (calm, wild):
+        folder.mkdir()
+    pipeline, _ = ladder(40)
+    run(pipeline, climb(calm, 40))
+    command = [sys.executable, "-c", _KILLER, str(os.getpid()), str(wild)]
+    with subprocess.Popen(command) as killer:
+        try:
+            assert len(run(pipeline, climb(wild, 40))) == 80
+        finally:
+            killer.kill()
+    assert values(wild) == values(calm)
+    assert len([text for text in caplog.messages if "is run again" in text]) >= 5
+
+
+def test_a_killed_run_leaves_no_process_and_is_finished_by_the_next(tmp_path: Path) -> None:
+    calm, wild = tmp_path / "calm", tmp_path / "wild"
+    for folder in (calm, wild):
+        folder.mkdir()
+    command = [sys.executable, str(SCRIPT), str(wild), "30"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT) as process:
+        assert process.stdout is not None
+        parent = psutil.Process(int(process.stdout.readline()))
+        while not (wild / "left_15.json").exists():
+            time.sleep(0.01)
+        workers = parent.children(recursive=True)
+        parent.kill()
+    assert len(workers) == 2
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert alive == []
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    assert 20 <= int(done.stdout.split()[-1]) <= 32
+    run(ladder(30)[0], climb(calm, 30))
+    assert values(wild) == values(calm)
+
+
+def test_memory_datasets_are_shared_and_never_skipped(tmp_path: Path) -> None:
+    (tmp_path / "start.json").write_text("1")
+    line = Pipeline(
+        [
+            Node(small_lines.mix, "start", "passing", name="first"),
+            Node(small_lines.mix, "passing", "kept", name="second"),
+            Node(small_lines.mix, "kept", "last", name="third"),
+        ]
+    )
+    for _ in range(2):
+        catalog = catalog_of(tmp_path, ["start", "kept"])
+        runner = ProcessRunner(processes=2)
+        (last,) = runner.run(line, catalog).values()
+        assert isinstance(last, MemoryDataset)
+        assert last.load() == small_lines.mix(small_lines.mix(small_lines.mix(1)))
+        assert multiprocessing.active_children() == []
+    assert actions(catalog)["reason"].to_dict() == {
+        "first": "output is not kept: passing",
+        "second": "input cannot be compared: passing",
+        "third": "output is not kept: last",
+    }
+
+
+def test_without_records_every_node_runs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "start.json").write_text("1")
+    line = Pipeline([Node(small_lines.mix, "start", "one", name="first")])
+    for _ in range(2):
+        catalog = catalog_of(tmp_path, ["start", "one"])
+        del catalog._datasets["node_records"]
+        assert run(line, catalog) == {"first"}
+    with caplog.at_level(logging.WARNING), pytest.raises(RuntimeError, match="OddError"):
+        run(Pipeline([Node(small_lines.fail, "start", "one", name="first")]), catalog)
+    assert "same command" not in caplog.text
+
+
+def test_the_longest_path_goes_first(tmp_path: Path) -> None:
+    """One process: of two ready nodes the one with the long way to the end begins."""
+    (tmp_path / "start.json").write_text("1")
+    line = Pipeline(
+        [
+            Node(small_lines.mix, "start", "a", name="a_short"),
+            Node(small_lines.mix, "start", "b", name="b_long"),
+            Node(small_lines.mix, "b", "c", name="c_after_b"),
+            Node(small_lines.mix, "start", "d", name="d_model", tags="models"),
+        ]
+    )
+    catalog = catalog_of(tmp_path, ["start", *"abcd"])
+    run(line, catalog, processes=1)
+    assert actions(catalog).index.tolist()[:2] == ["d_model", "b_long"]
