@@ -165,7 +165,7 @@ def _clean(
         ),
         *(versions for *_, versions in covariates),
     ]
-    how = (sources, task, CleaningConfig(), calendar, as_of, 1)
+    how = (sources, task, CleaningConfig(), calendar, as_of, [0, 1 << 32])
     panel, future, series, *_ = clean_shard(target, clock, *how, *tables, number=0)
     return {"panel": table_of(panel), "future": future, "series": series, "clock": clock}
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
+import itertools
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kedro.io import DataCatalog, MemoryDataset
@@ -16,25 +16,44 @@ from kedro.runner import SequentialRunner
 from clepsydra.datasets.atomic import ParquetDataset
 from clepsydra.sharding import (
     ALL,
+    balanced_bounds,
     gather,
     hash_range,
     per_shard,
     read_series,
     series_hash,
-    shard_of,
     sharded,
     split_by_shard,
 )
 
 
-@given(st.text(), st.integers(1, 64))
-def test_a_shard_is_the_range_that_holds_the_hash_of_the_series(
-    unique_id: str, n_shards: int
+@given(
+    st.dictionaries(st.integers(0, ALL[1] - 1), st.integers(1, 1000), max_size=40),
+    st.integers(1, 12),
+)
+def test_shards_cost_about_the_same_and_every_series_is_in_one(
+    costs: dict[int, int], n_shards: int
 ) -> None:
-    number = shard_of(unique_id, n_shards)
-    low, high = hash_range(number, n_shards)
-    assert low <= zlib.crc32(unique_id.encode("utf-8")) < high
-    assert 0 <= number < n_shards
+    hashes = sorted(costs)
+    weights = np.array([costs[its] for its in hashes], dtype=float)
+    bounds = balanced_bounds(np.array(hashes, dtype=np.uint32), weights, n_shards)
+    assert (bounds[0], bounds[-1], len(bounds)) == (*ALL, n_shards + 1)
+    assert bounds == sorted(bounds)
+    shards = [[its for its in hashes if low <= its < high] for low, high in pairs(bounds)]
+    assert sorted(itertools.chain(*shards)) == hashes
+    most = max((sum(costs[its] for its in shard) for shard in shards), default=0)
+    assert most <= sum(costs.values()) / n_shards + max(costs.values(), default=0)
+
+
+def test_series_of_one_length_are_shared_out_evenly() -> None:
+    hashes = np.sort([series_hash(f"s{number}") for number in range(35)])
+    bounds = balanced_bounds(hashes, np.ones(35), 4)
+    sizes = [int(((hashes >= low) & (hashes < high)).sum()) for low, high in pairs(bounds)]
+    assert sorted(sizes) == [8, 9, 9, 9]
+
+
+def pairs(bounds: list[int]) -> list[tuple[int, int]]:
+    return list(itertools.pairwise(bounds))
 
 
 @given(st.integers(1, 10_000), st.data())
@@ -65,22 +84,10 @@ def test_a_range_is_cut_into_parts_without_loss(
     assert len(holders) == (low <= number < high)
 
 
-@pytest.mark.parametrize("n_shards", [1, 2, 3, 7, 64, 1000])
-def test_the_first_and_last_hash_of_every_shard_belong_to_it(
-    n_shards: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for number in range(n_shards):
-        low, high = hash_range(number, n_shards)
-        for edge in (low, high - 1):
-            monkeypatch.setattr(zlib, "crc32", lambda _, edge=edge: edge)
-            assert shard_of("any", n_shards) == number
-
-
-def test_shard_numbers_never_change() -> None:
+def test_hashes_never_change() -> None:
     ids = ["EWR-OO", "JFK-B6", "LGA-DL", "Zürich", ""]
     hashes = [2759275766, 3116865489, 3687416508, 3540756798, 0]
     assert [series_hash(unique_id) for unique_id in ids] == hashes
-    assert [shard_of(unique_id, 4) for unique_id in ids] == [2, 2, 3, 3, 0]
 
 
 def _scale(frame: pd.DataFrame, factor: int) -> pd.DataFrame:
@@ -124,7 +131,7 @@ def test_gathered_shards_are_the_whole_in_order(
     rows: list[tuple[str, int, int]], n_shards: int
 ) -> None:
     whole = pd.DataFrame(rows, columns=["unique_id", "ds", "y"])
-    shard = whole["unique_id"].map(lambda unique_id: shard_of(unique_id, n_shards))
+    shard = whole["unique_id"].map(lambda unique_id: series_hash(unique_id) % n_shards)
     found = gather(*(whole[shard == number] for number in range(n_shards)))
     expected = whole.sort_values(["unique_id", "ds"], ignore_index=True)
     pd.testing.assert_frame_equal(found, expected, check_dtype=bool(rows))
@@ -149,11 +156,11 @@ def test_a_table_is_split_into_the_series_of_each_shard_in_their_order(
 ) -> None:
     table = pd.DataFrame(rows, columns=["unique_id", "y"]).astype({"unique_id": object, "y": int})
     ids = pd.Series([*"abcdefgh"])
-    series = pd.DataFrame({"unique_id": ids, "shard": [shard_of(uid, n_shards) for uid in ids]})
+    series = pd.DataFrame({"unique_id": ids, "shard": [series_hash(uid) % n_shards for uid in ids]})
     parts = split_by_shard(table, series.sample(frac=1, random_state=0), n_shards)
     assert len(parts) == n_shards
     for number, part in enumerate(parts):
-        expected = [row for row in rows if shard_of(row[0], n_shards) == number]
+        expected = [row for row in rows if series_hash(row[0]) % n_shards == number]
         assert list(part.itertuples(index=False, name=None)) == expected
         assert part.dtypes.to_dict() == table.dtypes.to_dict()
         assert part.index.tolist() == list(range(len(part)))

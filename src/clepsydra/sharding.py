@@ -6,18 +6,19 @@ import zlib
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from kedro.pipeline import Pipeline
 
 __all__ = [
     "ALL",
+    "balanced_bounds",
     "gather",
     "gather_parts",
     "hash_range",
     "per_shard",
     "read_series",
     "series_hash",
-    "shard_of",
     "sharded",
     "split_by_shard",
 ]
@@ -38,7 +39,7 @@ def series_hash(unique_id: str) -> int:
 def hash_range(number: int, n_parts: int, within: tuple[int, int] = ALL) -> tuple[int, int]:
     """First hash of part `number`, and the first of the next, when `within` is cut evenly.
 
-    A shard is a range, so that files sorted by hash are read in part.
+    Series are worked on in ranges of hashes, so that files sorted by hash are read in part.
 
     Examples:
         >>> hash_range(1, 4)
@@ -51,14 +52,30 @@ def hash_range(number: int, n_parts: int, within: tuple[int, int] = ALL) -> tupl
     return low + width * number // n_parts, low + width * (number + 1) // n_parts
 
 
-def shard_of(unique_id: str, n_shards: int) -> int:
-    """The shard whose range of hashes holds the series.
+def balanced_bounds(hashes: np.ndarray, costs: np.ndarray, n_shards: int) -> list[int]:
+    """Hashes at which the series are cut into shards that cost about the same.
+
+    Args:
+        hashes: of the series, ascending.
+        costs: of each, above zero.
+        n_shards: how many shards there are.
+
+    Returns:
+        `n_shards` + 1 bounds, ascending, from the first of all hashes to the one after the last; a
+        shard without series begins where it ends.
 
     Examples:
-        >>> shard_of("EWR-OO", 4)
-        2
+        >>> balanced_bounds(np.array([7, 20, 90]), np.array([2.0, 1.0, 1.0]), 2)
+        [0, 20, 4294967296]
     """
-    return ((series_hash(unique_id) + 1) * n_shards - 1) // ALL[1]
+    before = np.cumsum(costs) - costs
+    total = float(np.sum(costs))
+    bounds = [ALL[0]]
+    for number in range(1, n_shards):
+        # A series is in the shard that its middle is in.
+        place = int(np.searchsorted(before + costs / 2, total * number / n_shards))
+        bounds.append(int(hashes[place]) if place < len(hashes) else ALL[1])
+    return [*bounds, ALL[1]]
 
 
 def sharded(dataset: str, n_shards: int) -> list[str]:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from clepsydra.sharding import shard_of
 from small_lines import SHOPS, line_of_shops
 
 N_SHARDS = 4
@@ -26,7 +25,6 @@ OF_SERIES = [
 
 
 def test_a_line_of_more_shards_than_series_loses_none(tmp_path: Path) -> None:
-    assert {shard_of(shop, N_SHARDS) for shop in SHOPS} == {1, 3}
     line = line_of_shops(tmp_path, N_SHARDS)
     done = line.run()
     forecasts = line.forecasts()

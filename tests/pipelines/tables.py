@@ -17,6 +17,7 @@ from clepsydra.config import CalendarConfig, CleaningConfig, SourceConfig, Sourc
 from clepsydra.datasets.raw_store import Feed, RawStore, RawStoreDataset
 from clepsydra.datasets.spool import Spool
 from clepsydra.layouts import row_steps
+from clepsydra.pipelines.clean.balance import cut_shards
 from clepsydra.pipelines.clean.clock import set_clock
 from clepsydra.pipelines.clean.covariates import clean_attributes, clean_covariate
 from clepsydra.pipelines.clean.nodes import gather_events, gather_files, report_quality
@@ -161,7 +162,8 @@ def clean_up(
         ),
     ]
     tables = [*(table for table, *_ in others), *(versions for *_, versions in covariates)]
-    how = (sources, task, cleaning, calendar, as_of, n_shards, *tables)
+    shards_of = cut_shards(raw[target], clock, sources, as_of, n_shards)
+    how = (sources, task, cleaning, calendar, as_of, shards_of, *tables)
     shards = [clean_shard(raw[target], clock, *how, number=number) for number in range(n_shards)]
     panels, futures, series, accounts, quarantines, events, vintages = zip(*shards, strict=True)
     described = gather(*series)

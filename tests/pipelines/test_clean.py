@@ -35,6 +35,7 @@ from clepsydra.config import CalendarConfig, CleaningConfig, SourceConfig, Sourc
 from clepsydra.datasets.raw_store import RawStore, RawStoreDataset
 from clepsydra.errors import ClepsydraError, ConfigError, PanelError, SourceError
 from clepsydra.pipelines.clean import shard
+from clepsydra.pipelines.clean.balance import cut_shards
 from clepsydra.pipelines.clean.clock import set_clock
 from clepsydra.pipelines.clean.nodes import report_quality
 from clepsydra.pipelines.clean.regular import fill_covariate, regularize
@@ -332,13 +333,14 @@ def test_a_series_whose_every_row_is_bad_is_kept_and_flagged(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("freq", ["h", "D", "W-SUN", "MS", "QE"])
 def test_a_shard_of_bad_rows_only_has_its_series_and_no_panel(tmp_path: Path, freq: str) -> None:
-    """`b` and `c` are in other shards than `a`, which has the values."""
+    """`b` and `c` are in another shard than `a`, which has the values."""
     rows = [("a", "2012-07-01", "1"), ("a", "2013-07-01", "1"), ("b", "soon", "1")]
     rows += [("b", "2013-07-01", "x"), ("c", "2013-07-01", "")]
     sources, task = sources_of(), make_task(freq=freq, season_lengths=[1], horizon=1)
     raw = store_rows(tmp_path, sources, load=table(rows))
     found = clean_up(raw, sources, task, n_shards=8)
-    assert len(set(found["series"]["shard"])) == 3
+    alone, *others = found["series"]["shard"]
+    assert alone not in others
     assert set(found["panel"]["unique_id"]) == {"a"}
     assert found["series"]["n_observations"].tolist() == [2, 0, 0]
     check_tables(5, found["report"], found["quarantine"], source="load")
@@ -674,10 +676,12 @@ def test_what_a_shard_gives_does_not_depend_on_the_others(tmp_path: Path) -> Non
     sources, task = sources_of(), make_task()
     raw = store_rows(tmp_path, sources, load=many_series(12))["load"]
     clock = set_clock(raw, sources, task, "latest")
-    how = (sources, task, FILL, CalendarConfig(), "latest", 4)
+    bounds = cut_shards(raw, clock, sources, "latest", 4)
+    how = (sources, task, FILL, CalendarConfig(), "latest", bounds)
     shards = [clean_shard(raw, clock, *how, number=number) for number in range(4)]
     for number, (_, _, series, *_) in enumerate(shards):
-        assert set(series["shard"]) <= {number}
+        assert set(series["shard"]) == {number}
+        assert 2 <= len(series) <= 4
     assert sum(len(series) for _, _, series, *_ in shards) == 12
 
 

@@ -16,7 +16,6 @@ from clepsydra.config import CleaningConfig, TaskConfig
 from clepsydra.pipelines.clean.parsing import Parsed
 from clepsydra.pipelines.clean.regular import Regular, regularize, to_grid
 from clepsydra.pipelines.clean.series import account_of_panel, empty_series, series_table
-from clepsydra.sharding import shard_of
 from clepsydra.timegrid import add_span, grid
 from helpers import make_source, make_task
 
@@ -61,7 +60,7 @@ def slow_row(name: str, values: dict[int, float], task: TaskConfig) -> dict[str,
     }
     return {
         "unique_id": name,
-        "shard": shard_of(name, 3),
+        "shard": 2,
         "freq": "D",
         "season_lengths": task.season_lengths,
         "first_ds": first,
@@ -88,7 +87,7 @@ def test_every_series_is_described_as_it_would_be_alone(
 ) -> None:
     task = make_task(freq="D", season_lengths=[season, 1], fill=fill, horizon=1)
     regular, parsed = regular_of(series, task, CleaningConfig())
-    found = series_table(parsed.ids, regular, END, task, SOURCE, 3)
+    found = series_table(parsed.ids, regular, END, task, SOURCE, 2)
     expected = [slow_row(name, series[name], task) for name in sorted(series)]
     pd.testing.assert_frame_equal(found.to_pandas(), pd.DataFrame(expected), check_dtype=False)
     assert found.schema == empty_series(SOURCE).schema

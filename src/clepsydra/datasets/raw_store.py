@@ -33,6 +33,7 @@ from clepsydra.sharding import ALL
 
 __all__ = ["Feed", "RawStore", "RawStoreDataset", "next_day"]
 
+_FIRST_DAYS = {HASH: pl.UInt32, DAY: pl.Date}
 _MANIFEST, _STATE, _LOCK = "manifest.parquet", "state.json", ".lock"
 _PATH = "_path"
 _COLUMNS = {
@@ -171,6 +172,29 @@ class RawStore:
             else:
                 frames.append(_in_part(rows, hashes))
         return _as_one(frames)
+
+    def first_days(
+        self,
+        as_of: dt.date | None,
+        key: str,
+        rehash: Callable[[pl.DataFrame], pl.DataFrame],
+    ) -> pl.DataFrame:
+        """`_hash` of every series known at `as_of`, and the first `_day` that it has a row of.
+
+        Args:
+            as_of: the day of the run; `None` knows everything.
+            key: as for `read`.
+            rehash: as for `read`.
+        """
+        frames = [
+            (rows if entry["key"] == key else rehash(rows.collect()).lazy())
+            .group_by(HASH)
+            .agg(pl.col(DAY).min())
+            .collect()
+            for entry, rows in self._files_of(self.known(as_of))
+        ]
+        whole = pl.concat(frames) if frames else pl.DataFrame(schema=_FIRST_DAYS)
+        return whole.group_by(HASH).agg(pl.col(DAY).min())
 
     def read_versions(self, versions: pd.DataFrame) -> pl.DataFrame:
         """The rows of some versions.

@@ -77,8 +77,10 @@ def aggregate_series(
     for _, part in upper.groupby("level", sort=False):
         sums = _Sums(part, steps, files, hierarchy.max_imputed)
         panel.add(sums.panel(schema))
-        described.append(_describe(sums.regular(task), part, series, sources, task, clock))
-    table = pd.concat(described, ignore_index=True).assign(shard=n_shards)
+        described.append(
+            _describe(sums.regular(task), part, series, sources, task, clock, n_shards)
+        )
+    table = pd.concat(described, ignore_index=True)
     newest = [*files, *futures]
     return (
         panel,
@@ -214,6 +216,7 @@ def _describe(
     sources: SourcesConfig,
     task: TaskConfig,
     clock: dict[str, str],
+    n_shards: int,
 ) -> pd.DataFrame:
     """The sums' rows of `series`: an attribute is what all members share, or missing."""
     _, source = sources.target
@@ -231,7 +234,7 @@ def _describe(
         schema_overrides=dict.fromkeys(ids, pl.String),
     )
     end = pd.Timestamp(clock["panel_end"])
-    table = series_table(named, regular, end, task, source, 1).to_pandas()
+    table = series_table(named, regular, end, task, source, n_shards).to_pandas()
     return pd.concat([table, shared.drop(columns=ids)], axis="columns")
 
 

@@ -2,6 +2,7 @@ from kedro.pipeline import Node, Pipeline
 
 from clepsydra.binding import bind
 from clepsydra.pipelines.clean.aggregates import aggregate_series, gather_series
+from clepsydra.pipelines.clean.balance import cut_shards
 from clepsydra.pipelines.clean.clock import set_clock
 from clepsydra.pipelines.clean.covariates import clean_attributes, clean_covariate
 from clepsydra.pipelines.clean.nodes import (
@@ -34,6 +35,18 @@ def create_pipeline(
                 inputs=[f"{target}.raw", "params:sources", "params:task", "params:as_of"],
                 outputs="clock",
                 name="set_clock",
+            ),
+            Node(
+                cut_shards,
+                inputs=[
+                    f"{target}.raw",
+                    "clock",
+                    "params:sources",
+                    "params:as_of",
+                    "params:n_shards",
+                ],
+                outputs="shards",
+                name="cut_shards",
             ),
             *(
                 Node(
@@ -69,7 +82,7 @@ def create_pipeline(
                         "params:cleaning",
                         "params:calendar",
                         "params:as_of",
-                        "params:n_shards",
+                        "shards",
                         *(f"{name}.clean" for name in others),
                         *(f"{name}.versions" for name in covariates),
                     ],

@@ -14,7 +14,6 @@ from clepsydra.pipelines.clean.parsing import Parsed
 from clepsydra.pipelines.clean.regular import Regular
 from clepsydra.repair.gaps import find_gaps
 from clepsydra.series_ids import UNIQUE_ID
-from clepsydra.sharding import shard_of
 from clepsydra.timegrid import add_span, period_start
 
 __all__ = ["account_of_panel", "empty_series", "series_table"]
@@ -47,7 +46,7 @@ def series_table(
     end: pd.Timestamp,
     task: TaskConfig,
     source: SourceConfig,
-    n_shards: int,
+    shard: int,
 ) -> pl.DataFrame:
     """One row for every series that a raw row names, usable or not.
 
@@ -79,7 +78,7 @@ def series_table(
     }
     marks = [pl.when(is_set).then(pl.lit(flag)) for flag, is_set in flags.items()]
     columns: dict[str, Any] = {
-        "shard": pl.Series([shard_of(name, n_shards) for name in table[UNIQUE_ID]]),
+        "shard": pl.lit(shard, pl.Int64),
         "freq": pl.lit(task.freq),
         "season_lengths": pl.lit(task.season_lengths),
         "n_observations": number,

@@ -50,7 +50,7 @@ def clean_shard(
     cleaning: CleaningConfig,
     calendar: CalendarConfig,
     as_of: str,
-    n_shards: int,
+    shards: list[int],
     *tables: pd.DataFrame,
     number: int,
 ) -> tuple[Spool, pd.DataFrame, pd.DataFrame, pd.DataFrame, Spool, Spool, Spool]:
@@ -64,7 +64,7 @@ def clean_shard(
         cleaning: what becomes of outliers and gaps.
         calendar: columns computed from the clock.
         as_of: what is known.
-        n_shards: how many shards there are.
+        shards: bounds of their hashes, from `cut_shards`.
         tables: of every covariate source, then of every attributes source, its clean rows; then of
             every covariate source what newer rows have replaced.
         number: which shard this is.
@@ -118,7 +118,7 @@ def clean_shard(
     vintages = Spool(context.vintages_schema())
     series = [empty_series(source)]
     futures, accounts = [context.future(series[0])], [_NO_ACCOUNT]
-    for parsed in _batches(raw, context, parse_as_of(as_of), n_shards, number):
+    for parsed in _batches(raw, context, parse_as_of(as_of), shards, number):
         accounts.append(parsed.account)
         quarantine.add(parsed.quarantine.to_arrow())
         observed = to_grid(parsed.rows, [UNIQUE_ID], ["y"], source, task).drop_nulls("y")
@@ -133,7 +133,7 @@ def clean_shard(
             vintages.add(context.vintages(regular, named))
             accounts.append(account_of_panel(regular, parsed, sources, task, cleaning))
             events.add(series_events(regular, sources, task, cleaning).to_arrow())
-        series.append(series_table(parsed.ids, regular, context.end, task, source, n_shards))
+        series.append(series_table(parsed.ids, regular, context.end, task, source, number))
     described = pl.concat(series, how="diagonal_relaxed").sort(UNIQUE_ID).to_pandas()
     for (name, its), table in zip(attributes.items(), tables[len(covariates) :], strict=False):
         described = _join_attributes(described, name, its, table)
@@ -151,13 +151,13 @@ _NO_ACCOUNT = pl.DataFrame(schema=ACCOUNT_SCHEMA)
 
 
 def _batches(
-    raw: RawStore, context: _Context, as_of: dt.date | None, n_shards: int, number: int
+    raw: RawStore, context: _Context, as_of: dt.date | None, shards: list[int], number: int
 ) -> Iterator[Parsed]:
     """The shard's series, some at a time."""
     name, source = context.sources.target
     end = period_start(context.end, context.task.freq, context.task.timezone)
     rows = int(raw.known(as_of)["rows"].sum())
-    shard = hash_range(number, n_shards)
+    shard, n_shards = (shards[number], shards[number + 1]), len(shards) - 1
     if source.layout == "wide":
         whole = raw.read(as_of)
         names = value_columns(source, whole.columns)
