@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from line_runner import Line
-from small_lines import line_of_shops
+from shop_lines import line_of_shops
 
 pytestmark = pytest.mark.e2e
 

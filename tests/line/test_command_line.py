@@ -59,7 +59,7 @@ def test_what_has_not_changed_does_not_run_again_unless_it_is_forced(line):
     line.run("--pipelines=monitor,explore", "--params", "monitor.significance=0.02")
     manifest = line.read("08_reporting/run_manifest.parquet").set_index("node")
     assert manifest.loc["monitor.detect_drift", "reason"] == "parameter changed: monitor"
-    assert manifest.loc["monitor.measure_accuracy", "action"] == "skipped"
+    assert manifest.loc["monitor.shard_0.measure_accuracy", "action"] == "skipped"
     assert manifest.loc["explore.gather_diagnostics", "action"] == "skipped"
 
 
@@ -112,7 +112,7 @@ def test_default_runner_is_parallel_and_can_be_changed(line):
         assert f" nodes, {runner}" in done.stdout
         assert "unchanged" not in done.stdout
     options = ["--pipelines=evaluate", "--force", "--runner-params=processes=1,threads=2"]
-    assert "1 processes" in line.run(*options).stdout
+    assert " 1 process, " in line.run(*options).stdout
     done = line.run("--pipelines=evaluate", "--runner-params=processes=none", check=False)
     assert "Error: runner parameter 'processes' is 'none': it must be a whole" in done.stderr
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from small_lines import SHOPS, line_of_shops
+from shop_lines import SHOPS, line_of_shops
 
 N_SHARDS = 4
 OF_SERIES = [

@@ -37,10 +37,13 @@ def fail(*values: int) -> int:
 
 
 class OddError(Exception):
-    """Cannot be made again from its arguments, as those of some libraries."""
+    """Cannot be pickled, as those of some libraries."""
 
     def __init__(self, what: str, number: int):
         super().__init__(f"{what} is {number}")
+
+    def __reduce__(self) -> str:
+        raise TypeError("not to be pickled")
 
 
 def sleep_long(*values: int) -> int:
