@@ -13,16 +13,16 @@ from typing import Any
 
 import psutil
 import pytest
+import small_lines
 from kedro.io import DataCatalog
 from kedro.pipeline import Node, Pipeline
 from kedro.runner import SequentialRunner
+from small_lines import catalog_of, ladder, ran, values
 
-import small_lines
 from clepsydra.binding import bind
 from clepsydra.errors import ConfigError
 from clepsydra.runners import DaskRunner, ProcessRunner
 from clepsydra.runners.schedule import WorkerDiedError
-from small_lines import catalog_of, ladder, ran, values
 
 pytest.importorskip("distributed")
 

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import psutil
 import pytest
+import small_lines
 from kedro.io import MemoryDataset
 from kedro.pipeline import Node, Pipeline
 from kedro.runner import SequentialRunner
+from small_lines import actions, catalog_of, climb, ladder, run, values
 
-import small_lines
 from clepsydra.binding import bind
 from clepsydra.runners import ProcessRunner
 from clepsydra.runners.schedule import WorkerDiedError
-from small_lines import actions, catalog_of, climb, ladder, run, values
 
 SCRIPT = Path(small_lines.__file__)
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

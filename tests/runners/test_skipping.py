@@ -19,12 +19,12 @@ from kedro.pipeline import Node, Pipeline
 from kedro_datasets import json as versioned_json
 from kedro_datasets import pandas as plain_pandas
 from pydantic import BaseModel
+from small_lines import actions, catalog_of, mix, run, values
 
 from clepsydra.binding import bind, reads
 from clepsydra.datasets.atomic import JSONDataset, ParquetDataset
 from clepsydra.datasets.forecast_store import ForecastStoreDataset
 from clepsydra.runners.history import ALWAYS
-from small_lines import actions, catalog_of, mix, run, values
 
 
 class Options(BaseModel):
