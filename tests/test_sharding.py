@@ -42,7 +42,7 @@ def test_shards_cost_about_the_same_and_every_series_is_in_one(
     shards = [[its for its in hashes if low <= its < high] for low, high in pairs(bounds)]
     assert sorted(itertools.chain(*shards)) == hashes
     most = max((sum(costs[its] for its in shard) for shard in shards), default=0)
-    assert most <= sum(costs.values()) / n_shards + max(costs.values(), default=0)
+    assert most <= 1.1 * sum(costs.values()) / n_shards + max(costs.values(), default=0)
 
 
 def test_series_of_one_length_are_shared_out_evenly() -> None:
@@ -50,6 +50,13 @@ def test_series_of_one_length_are_shared_out_evenly() -> None:
     bounds = balanced_bounds(hashes, np.ones(35), 4)
     sizes = [int(((hashes >= low) & (hashes < high)).sum()) for low, high in pairs(bounds)]
     assert sorted(sizes) == [8, 9, 9, 9]
+
+
+def test_with_many_series_alike_a_new_one_moves_no_other() -> None:
+    hashes = np.sort([series_hash(f"s{number}") for number in range(20_000)])
+    even = [hash_range(number, 4)[0] for number in range(4)]
+    for some in (hashes, hashes[1:]):
+        assert balanced_bounds(some, np.ones(len(some)), 4) == [*even, ALL[1]]
 
 
 def pairs(bounds: list[int]) -> list[tuple[int, int]]:

@@ -22,15 +22,15 @@ TABLES = {
     "drift": "08_reporting/drift.parquet",
     "explanations": "07_model_output/explanations.parquet",
 }
-# Shapes of intervals are of the series of a shard together.
+# In backtests, shapes of intervals are of the series of a shard together.
 OF_POINTS = ["bias", "mae", "mape", "mase", "rmse", "rmsse", "smape"]
 
 
 def results(line: Line) -> dict[str, pd.DataFrame]:
-    """What a run found of points, in an order that does not depend on shards."""
+    """What a run found, but for the intervals of backtests, in an order whatever the shards are."""
     found = {name: line.read(path) for name, path in TABLES.items()}
-    found["forecasts"] = line.forecasts().drop(columns=["run_id", "published_at"])
-    return {name: of_points(table) for name, table in found.items()}
+    forecasts = line.forecasts().drop(columns=["run_id", "published_at"])
+    return {**{name: of_points(table) for name, table in found.items()}, "forecasts": forecasts}
 
 
 def of_points(table: pd.DataFrame) -> pd.DataFrame:

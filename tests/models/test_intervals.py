@@ -12,6 +12,7 @@ from clepsydra.models.intervals import (
     LEVELS,
     add_quantiles,
     calibrate,
+    pool_shapes,
     quantile_columns,
     rolling_quantiles,
 )
@@ -246,3 +247,33 @@ def test_a_row_has_all_of_its_own_quantiles_or_none() -> None:
     conformal = add_quantiles(points(np.full(1, 50.0)), calibration, make_task())
     for row in (1, 2):
         assert found[row].tolist() == conformal.loc[0, QUANTILES].tolist()
+
+
+@given(st.lists(st.integers(0, 3), min_size=6, max_size=6), st.integers(0, 1000))
+def test_series_calibrated_in_any_shards_have_the_intervals_of_all_together(
+    shards: list[int], seed: int
+) -> None:
+    """Also one that is alone in its shard and has no errors yet."""
+    random = np.random.default_rng(seed)
+    tables = [
+        residuals(random.gamma(2.0, 5.0, 96), random.normal(size=96) * scale, uid, model)
+        for uid, scale in zip("abcde", (1, 3, 9, 2, 5), strict=True)
+        for model in ("m", "n")
+    ]
+    errors = pd.concat(tables, ignore_index=True)
+    ahead = pd.concat([points(random.gamma(2.0, 5.0, 12), uid) for uid in "abcdef"])
+    expected = add_quantiles(ahead, calibrate(errors), make_task()).set_index(["unique_id", "ds"])
+    shard = dict(zip("abcdef", shards, strict=True))
+    of_errors, of_points = (frame["unique_id"].map(shard) for frame in (errors, ahead))
+    shapes = pool_shapes(*(errors[of_errors == number] for number in range(4)))
+    parts = [
+        add_quantiles(
+            ahead[of_points == number],
+            calibrate(errors[of_errors == number], shapes),
+            make_task(),
+        )
+        for number in set(shards)
+    ]
+    found = pd.concat(parts).set_index(["unique_id", "ds"]).loc[expected.index]
+    assert found[QUANTILES].notna().all(axis=None)
+    pd.testing.assert_frame_equal(found, expected)

@@ -11,12 +11,14 @@ import pytest
 
 from clepsydra.config import DeployConfig, ExplainConfig, ModelsConfig
 from clepsydra.errors import LeakError
+from clepsydra.models.intervals import pool_shapes
 from clepsydra.models.weights import NOW
 from clepsydra.pipelines.deploy.nodes import (
     build_bundle,
     calibrate_champions,
     decide_promotion,
     promote_champions,
+    sample_errors,
 )
 from helpers import make_series, make_task
 
@@ -111,7 +113,8 @@ def bundle(
     )
     promotion = {"promoted": True, **changes.pop("promotion", {})}
     _, assigned = promote_champions(champions, {"promoted": True}, ExplainConfig(), n_shards=1)
-    calibration, fingerprints = calibrate_champions(assigned, backtests, panel)
+    shapes = pool_shapes(sample_errors(backtests, n_shards=1))
+    calibration, fingerprints = calibrate_champions(assigned, backtests, panel, shapes)
     common = {"task": make_task(), "models": MODELS, "weights": WEIGHTS, "clock": CLOCK, **changes}
     others = (common[name] for name in ("task", "models", "weights", "clock"))
     return build_bundle(promotion, *others, assigned, fingerprints), calibration
@@ -203,3 +206,16 @@ def test_a_bundle_has_the_champions_of_all_shards_and_the_data_of_each() -> None
     assert made["calibration_sha256"] == ["c0", "c1", "c2"]
     other = build_bundle(*how, *prints[:2], {**prints[2], "panel": "changed"})
     assert other["bundle_id"] != made["bundle_id"]
+
+
+def test_the_sample_of_errors_is_bounded_and_evenly_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clepsydra.pipelines.deploy.nodes._MOST_ROWS", 24)
+    rows = [(uid, "m", step, step, 1.0, 2.0, True) for uid in "abcdef" for step in range(4)]
+    columns = ["unique_id", "model", "cutoff", "ds", "y_hat", "y", "is_fallback"]
+    backtests = pd.DataFrame(rows, columns=columns)
+    for n_shards, expected in ((1, "abcdef"), (2, "ace"), (3, "ad"), (6, "a"), (99, "a")):
+        sample = sample_errors(backtests, n_shards)
+        assert sample["unique_id"].unique().tolist() == list(expected)
+        assert sample["unique_id"].value_counts().eq(4).all()
+        assert list(sample) == columns[:-1]
+    assert sample_errors(backtests.iloc[:0], 2).empty

@@ -22,7 +22,14 @@ from clepsydra.config import TaskConfig
 from clepsydra.models.base import LEVELS, quantile_columns
 from clepsydra.timegrid import add_span
 
-__all__ = ["LEVELS", "add_quantiles", "calibrate", "quantile_columns", "rolling_quantiles"]
+__all__ = [
+    "LEVELS",
+    "add_quantiles",
+    "calibrate",
+    "pool_shapes",
+    "quantile_columns",
+    "rolling_quantiles",
+]
 
 _MAX_BINS = 4
 _FEWEST_IN_A_BIN = 20
@@ -38,11 +45,13 @@ _KEYS = ["model", "unique_id"]
 _COLUMNS = ["unique_id", "model", "step", "lower", "unit"]
 
 
-def calibrate(residuals: pd.DataFrame) -> pd.DataFrame:
+def calibrate(residuals: pd.DataFrame, shapes: pd.DataFrame | None = None) -> pd.DataFrame:
     """What quantiles are made from.
 
     Args:
         residuals: `unique_id`, `model`, `cutoff`, `ds`, `y_hat`, `y`, of past windows.
+        shapes: from `pool_shapes`, of these models and more series; made of `residuals` if not
+            given.
 
     Returns:
         `unique_id`, `model`, `step`, `lower`, `unit` and the quantile columns, in three kinds of
@@ -58,13 +67,29 @@ def calibrate(residuals: pd.DataFrame) -> pd.DataFrame:
         residuals = residuals.assign(step=_steps(residuals))
     known = residuals.dropna(subset=["y", "y_hat"])
     known = known.assign(error=known["y"] - known["y_hat"])
+    pooled = {} if shapes is None else dict(iter(shapes.groupby("model")))
     for model, group in known.groupby("model", sort=True):
-        frames += _calibrate_one(str(model), group)
+        frames += _calibrate_one(str(model), group, pooled.get(model))
+    # Series may have forecasts of a model without having errors of it.
+    frames += [rows for model, rows in pooled.items() if model not in set(known["model"])]
     filled = [frame for frame in frames if len(frame)] or frames
     return pd.concat(filled, ignore_index=True)[[*_COLUMNS, *quantile_columns()]]
 
 
-def _calibrate_one(model: str, rows: pd.DataFrame) -> list[pd.DataFrame]:
+def pool_shapes(*residuals: pd.DataFrame) -> pd.DataFrame:
+    """What the errors of all series have in common: the rows of `calibrate` without `unique_id`.
+
+    Args:
+        residuals: as for `calibrate`, each of other series.
+    """
+    filled = [part for part in residuals if len(part)] or list(residuals[:1])
+    whole = calibrate(pd.concat(filled, ignore_index=True))
+    return whole[whole["unique_id"] == ""].reset_index(drop=True)
+
+
+def _calibrate_one(
+    model: str, rows: pd.DataFrame, shapes: pd.DataFrame | None
+) -> list[pd.DataFrame]:
     series, ids = pd.factorize(rows["unique_id"], sort=True)
     window = pd.factorize(rows["cutoff"], sort=True)[0]
     size, y_hat = rows["error"].abs().to_numpy(), rows["y_hat"].to_numpy()
@@ -75,12 +100,16 @@ def _calibrate_one(model: str, rows: pd.DataFrame) -> list[pd.DataFrame]:
     windows = np.bincount(of_pair)
     own = np.bincount(series, np.maximum(np.abs(y_hat), rows["y"].abs())) / numbers
     typical = float(np.median(own[own > 0])) if own.any() else 1.0
+    start = None if shapes is None else shapes[shapes["step"] == 0].iloc[0]
+    if start is not None:
+        typical = float(start["lower"]) / _LOWEST_LEVEL
     # A series of zeros is as large as is usual; any other is measured by itself.
     own = np.where(own > _ZERO * typical, own, typical)
     level = np.maximum(np.bincount(series, np.abs(y_hat)) / numbers, _LOWEST_LEVEL * own)
     usual = (
         float(np.median(sums / numbers / level)) or float(np.mean(sums / numbers / level)) or 1.0
     )
+    usual = usual if start is None else float(start["unit"])
     prior = usual * level
 
     def blended(mean: np.ndarray, count: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -104,6 +133,8 @@ def _calibrate_one(model: str, rows: pd.DataFrame) -> list[pd.DataFrame]:
             factor[its] = ratio
             lowers.append((ids[place], lower, unit[place] * ratio))
     units = pd.DataFrame(lowers, columns=["unique_id", "lower", "unit"]).assign(step=0)
+    if shapes is not None:
+        return [units.assign(model=model), shapes]
     seen = rows["error"].to_numpy() / (without * factor)
     pooled = [{"step": 0, "lower": _LOWEST_LEVEL * typical, "unit": usual}]
     steps = rows["step"].to_numpy()

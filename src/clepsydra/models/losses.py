@@ -81,7 +81,8 @@ def pool_losses(*parts: pd.DataFrame) -> pd.DataFrame:
         parts: from `losses_over_time`, each of other series.
 
     Returns:
-        What `losses_over_time` gives of all of them.
+        What `losses_over_time` gives of all of them, but that a part counts for nothing in which no
+        step is shared, not even for which models compete.
 
     Examples:
         >>> day = pd.Timestamp("2024-01-01")

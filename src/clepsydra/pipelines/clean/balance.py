@@ -22,7 +22,7 @@ def cut_shards(
 
     Series lie in order of their hash, and a shard takes those between two bounds. What models take
     grows with the length of a history: the days from a series' first row to the end of the panel.
-    A value that is revised moves no bound, and a series that is new moves those after it by little.
+    A value that is revised moves no bound; see `balanced_bounds` for a series that is new.
 
     Args:
         raw: the target's snapshots.

@@ -23,8 +23,12 @@ __all__ = [
     "collect_errors",
     "decide_promotion",
     "promote_champions",
+    "sample_errors",
 ]
 
+# Of which the shapes of errors are made: enough for the tails, and bounded however many series.
+_MOST_ROWS = 2_000_000
+_OF_ERRORS = ["unique_id", "model", "cutoff", "ds", "y_hat", "y"]
 _LIBRARIES = ["clepsydra", "pandas", "scikit-learn", "statsmodels", "statsforecast", "mlforecast"]
 
 
@@ -82,17 +86,45 @@ def promote_champions(
     return promoted, assigned
 
 
+def sample_errors(backtests: pd.DataFrame, n_shards: int) -> pd.DataFrame:
+    """Backtests of some series of a shard, evenly spread; of all, if there are not too many.
+
+    Args:
+        backtests: of the shard.
+        n_shards: how many there are: together they give two million rows at most, or of one series
+            each.
+
+    Returns:
+        `unique_id`, `model`, `cutoff`, `ds`, `y_hat`, `y`.
+    """
+    ids = backtests["unique_id"].unique()
+    each = max(1, len(backtests) // max(1, len(ids)))
+    chosen = evenly(ids, max(1, _MOST_ROWS // n_shards // each))
+    return backtests.loc[backtests["unique_id"].isin(chosen), _OF_ERRORS].reset_index(drop=True)
+
+
 def calibrate_champions(
-    assigned: pd.DataFrame, backtests: pd.DataFrame, panel: pd.DataFrame
+    assigned: pd.DataFrame,
+    backtests: pd.DataFrame,
+    panel: pd.DataFrame,
+    error_shapes: pd.DataFrame,
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """What the quantiles of a shard's forecasts are made from, as those of its backtests are.
+    """What the quantiles of a shard's forecasts are made from.
+
+    Args:
+        assigned: from `promote_champions`.
+        backtests: of the shard.
+        panel: of the shard.
+        error_shapes: what errors of all series have in common, from
+            `models.intervals.pool_shapes`.
 
     Returns:
         calibration: see `models.intervals.calibrate`.
         fingerprints: of `calibration` and of `panel`.
     """
-    used = backtests[backtests["model"].isin(assigned["model"].unique())]
-    calibration = calibrate(used)
+    chosen = assigned["model"].unique()
+    used = backtests[backtests["model"].isin(chosen)]
+    calibration = calibrate(used, error_shapes[error_shapes["model"].isin(chosen)])
     return calibration, {"calibration": fingerprint(calibration), "panel": fingerprint(panel)}
 
 

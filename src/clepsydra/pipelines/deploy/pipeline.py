@@ -1,12 +1,14 @@
 from kedro.pipeline import Node, Pipeline
 
 from clepsydra.binding import bind
+from clepsydra.models.intervals import pool_shapes
 from clepsydra.pipelines.deploy.nodes import (
     build_bundle,
     calibrate_champions,
     collect_errors,
     decide_promotion,
     promote_champions,
+    sample_errors,
 )
 from clepsydra.sharding import gather_parts, per_shard, sharded
 
@@ -22,13 +24,34 @@ def create_pipeline(n_shards: int, has_hierarchy: bool = False) -> Pipeline:
                 name="promote_champions",
             ),
             Node(
-                calibrate_champions,
-                inputs=["assigned", "backtests@pandas", "panel@pandas"],
-                outputs=["calibration", "fingerprints"],
-                name="calibrate_champions",
+                bind(sample_errors, n_shards=n_shards),
+                inputs="backtests@pandas",
+                outputs="error_sample",
+                name="sample_errors",
             ),
         ]
     )
+    shapes = Node(
+        pool_shapes,
+        inputs=sharded("error_sample", n_shards),
+        outputs="error_shapes",
+        name="pool_shapes",
+    )
+    calibrated = [
+        Node(
+            calibrate_champions,
+            inputs=[
+                f"shard_{number}.assigned",
+                f"shard_{number}.backtests@pandas",
+                f"shard_{number}.panel@pandas",
+                "error_shapes",
+            ],
+            outputs=[f"shard_{number}.calibration", f"shard_{number}.fingerprints"],
+            name=f"calibrate_champions_{number}",
+            namespace="calibrate",
+        )
+        for number in range(n_shards)
+    ]
     errors = Node(
         collect_errors,
         inputs=["promoted_champions", "backtests", "windows"],
@@ -44,6 +67,8 @@ def create_pipeline(n_shards: int, has_hierarchy: bool = False) -> Pipeline:
                 name="decide_promotion",
             ),
             *per_shard(shard, n_shards, {"promotion"}).nodes,
+            shapes,
+            *calibrated,
             Node(
                 gather_parts,
                 inputs=sharded("promoted_champions@file", n_shards),
