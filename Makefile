@@ -63,6 +63,11 @@ lint: .venv/.dev ## format, lint, types, import layers
 bench: .venv/.deep ## run the benchmarks (many minutes; leave the machine alone)
 	$(BIN)/python benchmarks/etl.py
 	$(BIN)/python benchmarks/models.py
+	$(BIN)/python benchmarks/crossover.py
+	$(BIN)/python benchmarks/parallel.py
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/rerun.py
+	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/accuracy.py m3 tourism fr_load
 	$(BIN)/python benchmarks/accuracy.py m4_hourly flights --deep NHITS
 

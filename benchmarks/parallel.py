@@ -49,7 +49,7 @@ def runs(work: str, data: Path, stages: list[str]) -> list[dict[str, Any]]:
         profile = table(data, "08_reporting/run_profile")
         seconds = of_nodes(profile) if stages else used.seconds
         found = table(data, "07_model_output/backtests").sort_values(_KEYS, ignore_index=True)
-        made.append(found.drop(columns="is_fallback"))
+        made.append(found)
         pd.testing.assert_frame_equal(made[0], made[-1], check_exact=True)
         rows.append(
             {
