@@ -67,7 +67,7 @@ def _scores() -> Pipeline:
         [
             Node(
                 seasonal_scales,
-                inputs=["panel@pandas", "windows", "params:task"],
+                inputs=["panel@values", "windows", "params:task"],
                 outputs="scales@pandas",
                 name="seasonal_scales",
             ),

@@ -7,7 +7,7 @@ SHARD = Pipeline(
     [
         Node(
             diagnose_series,
-            inputs=["panel@pandas", "params:task"],
+            inputs=["panel@values", "params:task"],
             outputs="diagnostics@pandas",
             name="diagnose_series",
         )

@@ -13,13 +13,13 @@ SHARD = Pipeline(
     [
         Node(
             measure_accuracy,
-            inputs=["forecasts@store", "panel@pandas", "scales@pandas", "clock"],
+            inputs=["forecasts@store", "panel@values", "scales@pandas", "clock"],
             outputs="accuracy@pandas",
             name="measure_accuracy",
         ),
         Node(
             compare_seasons,
-            inputs=["panel@pandas", "params:task"],
+            inputs=["panel@values", "params:task"],
             outputs="season_tests",
             name="compare_seasons",
         ),

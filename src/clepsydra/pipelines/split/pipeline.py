@@ -10,14 +10,14 @@ SHARD = Pipeline(
     [
         Node(
             cut_sets,
-            inputs=["panel@pandas", "windows"],
+            inputs=["panel@values", "windows"],
             outputs=[f"{name}@pandas" for name in _SETS],
             name="cut_sets",
             tags="training",
         ),
         Node(
             make_marts,
-            inputs=["panel@pandas", "params:task"],
+            inputs=["panel@values", "params:task"],
             outputs=[f"{name}@pandas" for name in _MARTS],
             name="make_marts",
             tags="dashboard",

@@ -34,7 +34,7 @@ def create_pipeline(n_shards: int, global_models: list[str], has_tuning: bool = 
         has_tuning: whether options of some models are chosen first.
     """
     of_globals = [f"{name}.points" for name in global_models]
-    of_points = ["panel@pandas", "points", "windows", "params:task", "planned_models"]
+    of_points = ["panel@values", "points", "windows", "params:task", "planned_models"]
     shard = Pipeline(
         [
             Node(
@@ -78,7 +78,7 @@ def create_pipeline(n_shards: int, global_models: list[str], has_tuning: bool = 
         Node(
             assemble_backtests,
             inputs=[
-                f"shard_{number}.panel@pandas",
+                f"shard_{number}.panel@values",
                 f"shard_{number}.points",
                 "windows",
                 "params:task",
