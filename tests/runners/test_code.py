@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from clepsydra.pipelines.train.nodes import backtest_models
+from clepsydra.runners import code
 from clepsydra.runners.code import Code, files_of, installed_packages
 
 
@@ -50,10 +53,10 @@ def test_packages_around_count_but_not_what_they_import(project: Path) -> None:
 
 
 def test_names_in_parameters_and_code_that_is_no_python(project: Path) -> None:
-    code = Code([project])
+    found = Code([project])
     texts = ["single", "own.idle.Model", "pandas.DataFrame", "0.5", "no.such"]
-    assert set(code.modules([], texts)) == {"own", "own.idle"}
-    assert set(code.modules([project / "single.py"])) == {"single", "own", "own.torn"}
+    assert set(found.modules([], texts)) == {"own", "own.idle"}
+    assert set(found.modules([project / "single.py"])) == {"single", "own", "own.torn"}
 
 
 @pytest.mark.parametrize("name", ["own/c.py", "own/table.yml", "own/engines.py", "own/__init__.py"])
@@ -72,15 +75,27 @@ def test_a_change_is_seen_and_the_rest_is_not_read_again(project: Path, name: st
 
 def test_the_project_itself_quickly_and_no_installed_library() -> None:
     started = time.process_time()
-    code = Code()
-    found = code.modules(files_of(backtest_models))
+    whole = Code()
+    found = whole.modules(files_of(backtest_models))
     assert time.process_time() - started < 5
     assert {"clepsydra.models.deep", "clepsydra.models.registry", "clepsydra.config"} < set(found)
     assert all(name.startswith("clepsydra") for name in found)
     assert "clepsydra.pipelines.clean.shard" not in found
     started = time.process_time()
-    assert Code(scans=code.scans).modules(files_of(backtest_models)) == found
+    assert Code(scans=whole.scans).modules(files_of(backtest_models)) == found
     assert time.process_time() - started < 1
+
+
+def test_a_loaded_module_is_known_if_its_file_is_older_than_the_process(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = project / "own/c.py"
+    monkeypatch.setitem(sys.modules, "own_c", SimpleNamespace(__file__=str(path)))
+    assert code._start_of_process() < time.time()
+    unknown = {name for name, its in Code([project]).modules([path]).items() if its is None}
+    assert unknown == {"own.c", "own.c:table.yml"}
+    monkeypatch.setattr(code, "_started", time.time() + 1)
+    assert None not in Code([project]).modules([path]).values()
 
 
 def test_packages_are_known_by_their_versions(

@@ -7,7 +7,8 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -290,35 +291,87 @@ def _forecast(day: int) -> pd.DataFrame:
     )
 
 
-def test_code_that_changes_runs_again(
-    catalog: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """A function that writes modules of code and imports the first, as if before the process."""
     folder = tmp_path / "code"
     folder.mkdir()
-    (folder / "own_steps.py").write_text(
-        "def step(value):\n    import own_help\n    return own_help.plus(value)\n"
-    )
-    (folder / "own_help.py").write_text("def plus(value):\n    return value + 1\n")
-    (folder / "own_other.py").write_text("")
     monkeypatch.syspath_prepend(str(folder))
-    steps = importlib.import_module("own_steps")
-    try:
-        line = Pipeline(
-            [
-                Node(steps.step, "start", "one", name="first"),
-                Node(mix, "start", "two", name="second"),
-            ]
-        )
-        assert run(line, catalog()) == {"first", "second"}
-        (folder / "own_other.py").write_text("# nobody imports it\n")
+    names: list[str] = []
+
+    def write(**modules: str) -> Any:
+        for name, text in modules.items():
+            (folder / f"{name}.py").write_text(text)
+        names.extend(modules)
+        importlib.invalidate_caches()
+        found = importlib.import_module(next(iter(modules)))
+        monkeypatch.setattr("clepsydra.runners.code._started", time.time())
+        time.sleep(0.02)  # the clock of files is coarser
+        return found
+
+    yield write
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def test_code_that_changes_runs_again(
+    catalog: Callable[..., Any], tmp_path: Path, load: Callable[..., Any]
+) -> None:
+    steps = load(
+        own_steps="def step(value):\n    import own_help\n    return own_help.plus(value)\n",
+        own_help="def plus(value):\n    return value + 1\n",
+        own_other="",
+    )
+    line = Pipeline(
+        [
+            Node(steps.step, "start", "one", name="first"),
+            Node(mix, "start", "two", name="second"),
+        ]
+    )
+    folder = tmp_path / "code"
+    assert run(line, catalog()) == {"first", "second"}
+    (folder / "own_other.py").write_text("# nobody imports it\n")
+    assert run(line, catalog()) == set()
+    (folder / "own_help.py").write_text("def plus(value):\n    return value + 2\n")
+    assert run(line, catalog()) == {"first"}
+    assert reasons(catalog())["first"] == "code changed: own_help"
+    assert values(tmp_path)["one"] == 3
+
+
+def test_code_that_is_edited_while_an_older_one_is_loaded_is_never_the_same(
+    catalog: Callable[..., Any], tmp_path: Path, load: Callable[..., Any]
+) -> None:
+    """The first node edits what the second runs, of which its worker has the old one."""
+    late = load(own_late="def late(value):\n    return value + 1\n")
+    file = tmp_path / "code" / "own_late.py"
+    new = "def late(value):\n    return value + 20\n"
+    slow = bind(_edit, file=str(file), text=new)
+    line = Pipeline(
+        [
+            Node(slow, "start", "one", name="slow"),
+            Node(late.late, "one", "two", name="late"),
+        ]
+    )
+    old = file.read_text()
+    for processes in (1, 2):
+        file.write_text(old)
+        assert run(line, catalog(), processes=processes, force=True) == {"slow", "late"}
+        assert values(tmp_path)["two"] == 2
+        assert "late" in run(line, catalog(), processes=processes)
+        assert reasons(catalog())["late"] == "code changed: own_late"
+        assert "late" in run(line, catalog()), "this process has still the old one"
+    sys.modules.pop("own_late")
+    line = Pipeline([Node(importlib.import_module("own_late").late, "one", "two", name="late")])
+    with pytest.MonkeyPatch.context() as later:
+        later.setattr("clepsydra.runners.code._started", time.time() + 1)
+        assert run(line, catalog()) == {"late"}
+        assert values(tmp_path)["two"] == 21
         assert run(line, catalog()) == set()
-        (folder / "own_help.py").write_text("def plus(value):\n    return value + 2\n")
-        assert run(line, catalog()) == {"first"}
-        assert reasons(catalog())["first"] == "code changed: own_help"
-        assert values(tmp_path)["one"] == 3
-    finally:
-        for name in ("own_steps", "own_help"):
-            sys.modules.pop(name, None)
+
+
+def _edit(value: int, *, file: str, text: str) -> int:
+    Path(file).write_text(text)
+    return value
 
 
 NODES = st.lists(

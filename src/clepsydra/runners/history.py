@@ -76,6 +76,10 @@ class History:
         self._packages = installed_packages() if self.keeps_records else ""
         self._named_in_parameters = self._texts_of_parameters()
         self._digests: dict[str, str | None] = {}
+        # Now, of all nodes: workers run the code as it is when they are made.
+        self._modules = {
+            node.name: self._modules_of(node) for node in pipeline.nodes if self.keeps_records
+        }
         self._now: dict[str, dict[str, Any]] = {}
 
     @property
@@ -170,27 +174,17 @@ class History:
 
     def _state(self, node: Node) -> dict[str, Any]:
         """What the node is made of now."""
-        names = list(dict.fromkeys([*node.inputs, *node.outputs]))
-        kept = [name for name in names if is_kept(self._catalog[name])]
-        called = list(layers(node.func))
-        sources = [file for function, _ in called for file in files_of(function)]
-        for name in kept:
-            sources += [
-                file for kind in type(self._catalog[name]).__mro__ for file in files_of(kind)
-            ]
-        specs = self._catalog.validator_specs
-        classes = [specs[name].class_path for name in kept if name in specs]
-        modules = self._code.modules(sources, [*self._named_in_parameters, *classes])
+        kept = self._kept(node)
         inputs, files = self._inputs(node)
         return {
             "call": _digest(
                 [
-                    *((_named(function), fixed) for function, fixed in called),
+                    *((_named(function), fixed) for function, fixed in layers(node.func)),
                     *(node._inputs, node._outputs, node.confirms),
                 ]
             ),
             "packages": self._packages,
-            "code": modules,
+            "code": self._modules[node.name],
             "entries": {name: self._entry(name) for name in kept},
             "parameters": {
                 _parameter(name): self._parameter_digest(name)
@@ -200,6 +194,22 @@ class History:
             "inputs": inputs,
             "files": files,
         }
+
+    def _kept(self, node: Node) -> list[str]:
+        names = dict.fromkeys([*node.inputs, *node.outputs])
+        return [name for name in names if is_kept(self._catalog[name])]
+
+    def _modules_of(self, node: Node) -> dict[str, str | None]:
+        """The code of the node, and of the datasets that it loads and saves."""
+        kept = self._kept(node)
+        sources = [file for function, _ in layers(node.func) for file in files_of(function)]
+        for name in kept:
+            sources += [
+                file for kind in type(self._catalog[name]).__mro__ for file in files_of(kind)
+            ]
+        specs = self._catalog.validator_specs
+        classes = [specs[name].class_path for name in kept if name in specs]
+        return self._code.modules(sources, [*self._named_in_parameters, *classes])
 
     def _inputs(self, node: Node) -> tuple[dict[str, str | None], dict[str, Any]]:
         inputs: dict[str, str | None] = {}
