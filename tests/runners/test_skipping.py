@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import os
@@ -9,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from small_lines import actions, catalog_of, mix, run, values
 from clepsydra.binding import bind, reads
 from clepsydra.datasets.atomic import JSONDataset, ParquetDataset
 from clepsydra.datasets.forecast_store import ForecastStoreDataset
-from clepsydra.runners.history import ALWAYS
+from clepsydra.runners.history import ALWAYS, History
 
 
 class Options(BaseModel):
@@ -367,6 +369,96 @@ def test_code_that_is_edited_while_an_older_one_is_loaded_is_never_the_same(
         assert run(line, catalog()) == {"late"}
         assert values(tmp_path)["two"] == 21
         assert run(line, catalog()) == set()
+
+
+@dataclasses.dataclass
+class Scaled:
+    """Its methods are nodes."""
+
+    factor: int
+    inner: Any = None
+
+    def go(self, value: int) -> int:
+        return self.factor * value
+
+    def __call__(self, value: int) -> int:
+        return self.factor * value
+
+
+def _apply(value: int, f: Any = None) -> int:
+    return f(value) if f else value
+
+
+def _with_defaults(factor: int, plus: int) -> Any:
+    def step(value: int, by: int = factor, *, plus: int = plus) -> int:
+        return by * value + plus
+
+    return step
+
+
+def _closing_over(its: Any) -> Any:
+    def step(value: int) -> Any:
+        return its(value) if callable(its) else its * value
+
+    return step
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (Scaled(2).go, Scaled(3).go),
+        (Scaled(2), Scaled(3)),
+        (_with_defaults(2, 0), _with_defaults(3, 0)),
+        (_with_defaults(2, 0), _with_defaults(2, 1)),
+        (_closing_over(2), _closing_over(3)),
+        (_closing_over(Scaled(2).go), _closing_over(Scaled(3).go)),
+        (partial(_apply, f=Scaled(2).go), partial(_apply, f=Scaled(3).go)),
+        (partial(_apply, f=partial(pow, 2)), partial(_apply, f=partial(pow, 3))),
+        (bind(_apply, f=Scaled(2)), bind(_apply, f=Scaled(3))),
+        (bind(_apply, f=_closing_over(2)), bind(_apply, f=_closing_over(3))),
+    ],
+)
+def test_what_a_function_holds_belongs_to_it(tmp_path: Path, before: Any, after: Any) -> None:
+    def call(function: Any) -> str | None:
+        line = Pipeline([Node(function, "start", "one", name="first")])
+        return History(line, catalog_of(tmp_path, ["start", "one"]))._state(line.nodes[0])["call"]
+
+    assert call(before) is not None
+    assert call(before) == call(before) != call(after)
+
+
+def test_a_bound_method_of_another_object_runs_again(catalog: Callable[..., Any]) -> None:
+    for factor, expected in ((2, {"first"}), (2, set()), (3, {"first"})):
+        line = Pipeline([Node(Scaled(factor).go, "start", "one", name="first")])
+        assert run(line, catalog()) == expected
+    assert reasons(catalog()) == {"first": "code changed: the node itself"}
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda own: partial(_apply, f=own.change),
+        lambda own: bind(_apply, f=own.change),
+        lambda own: partial(_apply, f=partial(own.change)),
+        lambda own: _closing_over(own.change),
+        lambda own: _closing_over([{"f": own.change}]),
+        lambda own: _closing_over(Scaled(2, inner=own.Kind())),
+        lambda own: _closing_over(Scaled(2, inner=own.Derived)),
+        lambda own: Scaled(2, inner=own.change).go,
+    ],
+    ids=["partial", "bound", "deep", "closure", "list", "object", "base", "method"],
+)
+def test_the_code_of_what_a_function_holds_belongs_to_it(
+    tmp_path: Path, load: Callable[..., Any], made: Callable[[Any], Any]
+) -> None:
+    own = load(
+        own_derived="import own_held\nclass Derived(own_held.Kind):\n    pass\n",
+        own_held="def change(value):\n    return value\n\nclass Kind:\n    pass\n",
+    )
+    held = importlib.import_module("own_held")
+    own.change, own.Kind = held.change, held.Kind
+    line = Pipeline([Node(made(own), "start", "one", name="first")])
+    assert "own_held" in History(line, catalog_of(tmp_path, ["start", "one"]))._modules["first"]
 
 
 def _edit(value: int, *, file: str, text: str) -> int:

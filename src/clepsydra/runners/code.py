@@ -24,7 +24,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Code", "files_of", "installed_packages"]
+__all__ = ["Code", "files_of", "installed_packages", "is_own"]
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.\w+)+")
 _FILE_NAME = re.compile(r"[\w-][\w.-]*\.\w{1,8}")
@@ -181,7 +181,21 @@ class Code:
 
 
 def files_of(value: Any) -> tuple[Path, ...]:
-    """The files that a function or a class is written in: a decorator has another than it says."""
+    """The files that a function or a class, and those it is derived from, is written in.
+
+    A decorator has another than it says.
+    """
+    if isinstance(value, type):
+        return tuple(dict.fromkeys(file for kind in value.__mro__ for file in _files(kind)))
+    return _files(value)
+
+
+def is_own(value: Any) -> bool:
+    """Whether a function or a class is written in the project, and not in what is installed."""
+    return any(not _is_installed(file) for file in files_of(value))
+
+
+def _files(value: Any) -> tuple[Path, ...]:
     module = sys.modules.get(getattr(value, "__module__", None) or "")
     code = getattr(value, "__code__", None)
     return _existing(getattr(module, "__file__", None), getattr(code, "co_filename", None))

@@ -204,9 +204,7 @@ class History:
         kept = self._kept(node)
         sources = [file for function, _ in layers(node.func) for file in files_of(function)]
         for name in kept:
-            sources += [
-                file for kind in type(self._catalog[name]).__mro__ for file in files_of(kind)
-            ]
+            sources += files_of(type(self._catalog[name]))
         specs = self._catalog.validator_specs
         classes = [specs[name].class_path for name in kept if name in specs]
         return self._code.modules(sources, [*self._named_in_parameters, *classes])
