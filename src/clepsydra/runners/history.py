@@ -8,7 +8,6 @@ would write the same again.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -66,11 +65,8 @@ class History:
         )
         scans = self._records.pop(_SCANS, {}).get("scans", {})
         self._contents = Contents()
-        self._writers: dict[str, str] = {}
         for record in self._records.values():
             self._contents.learn(record.get("files", {}))
-            for name, written in record.get("written", {}).items():
-                self._writers[name] = max(written, self._writers.get(name, ""))
         self._made_here = {_base(name) for name in pipeline.all_outputs()}
         self._code, self._scans = Code(scans=scans), scans
         self._packages = installed_packages() if self.keeps_records else ""
@@ -129,31 +125,16 @@ class History:
             return
         self._contents.learn(outcome.files)
         now = self._now.pop(node.name)
-        outputs: dict[str, str | None] = {}
-        files = dict(now["files"])
-        written: dict[str, str] = {}
-        for name, its in outcome.outputs.items():
-            outputs[name] = its
-            if its is None:
-                # Two nodes never write the same: the time tells one writing from the next.
-                written[_base(name)] = self._writers[_base(name)] = str(time.time_ns())
+        outputs = outcome.outputs
         for name in set(node.inputs) & now["inputs"].keys():
             # What a node changes in its place is, the next time, what it has made of it.
             place = location(self._catalog[name])
             for output in outputs:
                 if place and place == location(self._catalog[output]):
                     now["inputs"][name] = outputs[output]
-        files |= outcome.files
-        self._save(
-            node,
-            {
-                **now,
-                "outputs": outputs,
-                "files": files,
-                "written": written,
-                "seconds": round(outcome.seconds, 4),
-            },
-        )
+        files = {**now["files"], **outcome.files}
+        seconds = round(outcome.seconds, 4)
+        self._save(node, {**now, "outputs": outputs, "files": files, "seconds": seconds})
 
     def close(self) -> None:
         """Keep what was read of the code, for the next run."""
@@ -219,8 +200,6 @@ class History:
             if not getattr(dataset, "IS_CONTENT", True):
                 continue
             its, own = self._contents.of(dataset) if is_kept(dataset) else (None, {})
-            if its is None and is_kept(dataset) and _base(name) in self._writers:
-                its = f"written {self._writers[_base(name)]}"
             inputs[name] = its
             if _base(name) not in self._made_here:
                 files |= own
@@ -247,13 +226,16 @@ class History:
 
     def _outputs(self, node: Node, before: dict[str, Any]) -> str:
         """What is wrong with the outputs; nothing if they are as the node wrote them."""
-        wrong: dict[str, list[str]] = {"output missing": [], "output altered": []}
+        whats = ("output missing", "output cannot be compared", "output altered")
+        wrong: dict[str, list[str]] = {what: [] for what in whats}
         for name in node.outputs:
             dataset = self._catalog[name]
             its, files = self._contents.of(dataset)
             self._now[node.name]["files"] |= files
             if its == MISSING or (its is None and not dataset.exists()):
                 wrong["output missing"].append(name)
+            elif its is None:
+                wrong["output cannot be compared"].append(name)
             elif its != before["outputs"].get(name):
                 wrong["output altered"].append(name)
         return next((f"{what}: {_some(names)}" for what, names in wrong.items() if names), "")
