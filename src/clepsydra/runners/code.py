@@ -21,13 +21,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 __all__ = ["Code", "files_of", "installed_packages", "is_own"]
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.\w+)+")
-_FILE_NAME = re.compile(r"[\w-][\w.-]*\.\w{1,8}")
+_FILE_NAME = re.compile(r"([\w-][\w.-]*/)*[\w-][\w.-]*\.\w{1,8}")
 _LONGEST = 200
 _INSTALLED = ("site-packages", "dist-packages")
 
@@ -79,8 +80,8 @@ class Code:
     def modules(self, files: Iterable[Path], texts: Iterable[str] = ()) -> dict[str, str | None]:
         """Name to hash of every module that these files reach; nothing if it has none.
 
-        The files themselves count, the `__init__` of every package around them, and modules that
-        one of the texts names. Of what is installed nothing counts.
+        The files themselves count, the `__init__` of every package around them, what these import,
+        and modules that one of the texts names. Of what is installed nothing counts.
 
         Args:
             files: of modules.
@@ -106,14 +107,12 @@ class Code:
                 path = todo.pop()
                 source = self._source(path)
                 found[source.name] = source.digest
-                for init in _inits_around(path):
-                    found.setdefault(self._source(init).name, self._source(init).digest)
                 found |= {f"{source.name}:{name}": its for name, its in source.beside}
-                for name in source.names:
-                    for its in self._named(name):
-                        if its not in seen:
-                            seen.add(its)
-                            todo.append(its)
+                named = (its for name in source.names for its in self._named(name))
+                for its in chain(_inits_around(path), named):
+                    if its not in seen:
+                        seen.add(its)
+                        todo.append(its)
             self._reached[start] = found
         return self._reached[start]
 
