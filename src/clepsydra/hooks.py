@@ -142,9 +142,15 @@ class LineHooks:
         return list({event["node"]: event for event in events}.values())
 
 
-def _ran_and_skipped(pipeline: Pipeline, catalog: Any) -> tuple[int, int]:
-    """How many nodes of the pipeline ran, and how many did not have to."""
-    manifest = catalog.load(MANIFEST)
+def _ran_and_skipped(pipeline: Pipeline, catalog: Any) -> tuple[int, int] | None:
+    """How many nodes of the pipeline ran, and how many did not have to, if that was kept."""
+    if MANIFEST not in catalog:
+        return None
+    try:
+        manifest = catalog.load(MANIFEST)
+    except DatasetError as error:
+        _LOGGER.warning("What the run did cannot be read: %s", error)
+        return None
     own = manifest["node"].isin({node.name for node in pipeline.nodes})
     actions = manifest.loc[own, "action"]
     return int((actions == "ran").sum()), int((actions == "skipped").sum())
@@ -163,9 +169,14 @@ def _check_sources_of(conf_catalog: dict[str, Any]) -> None:
 
 
 def _save_profile(profile: pd.DataFrame, catalog: Any) -> None:
-    """Keep what the nodes took, as a table and as a chart; no run fails for it."""
+    """Keep what the nodes took, as a table and as a chart; no run fails for it.
+
+    A run in which no node ran leaves those of the last one.
+    """
     try:
         profile = _with_earlier_stages(profile, catalog)
+        if profile.empty and catalog.exists("run_profile"):
+            return
         catalog.save("run_profile", profile)
         catalog.save("figure_profile", draw_run(profile))
     except Exception as error:  # of a disk, a store, an entry of the catalog

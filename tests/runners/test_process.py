@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -20,6 +21,7 @@ from small_lines import actions, catalog_of, climb, ladder, run, values
 
 from clepsydra.binding import bind
 from clepsydra.runners import ProcessRunner
+from clepsydra.runners.processes import Processes
 from clepsydra.runners.schedule import WorkerDiedError
 
 SCRIPT = Path(small_lines.__file__)
@@ -184,6 +186,41 @@ def test_without_records_every_node_runs(tmp_path: Path, caplog: pytest.LogCaptu
     with caplog.at_level(logging.WARNING), pytest.raises(RuntimeError, match="OddError"):
         run(Pipeline([Node(small_lines.fail, "start", "one", name="first")]), catalog)
     assert "same command" not in caplog.text
+
+
+class Unsaved(MemoryDataset):
+    """A disk that is full."""
+
+    def save(self, data: Any) -> None:
+        raise OSError("the disk is full")
+
+
+@pytest.mark.parametrize("function", [small_lines.fail, small_lines.mix])
+def test_an_error_at_the_end_hides_none_and_stops_no_other(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    function: Any,
+) -> None:
+    (tmp_path / "start.json").write_text("1")
+    catalog = catalog_of(tmp_path, ["start", "one"], run_manifest=Unsaved())
+    line = Pipeline([Node(function, "start", "one", name="first")])
+    stop = Processes.stop
+
+    def stop_badly(self: Processes) -> None:
+        stop(self)
+        raise ValueError("no such process")
+
+    monkeypatch.setattr(Processes, "stop", stop_badly)
+    runner = ProcessRunner(processes=1)
+    if function is small_lines.fail:
+        with pytest.raises(RuntimeError, match="OddError: seven is 7"):
+            runner.run(line, catalog)
+    else:
+        runner.run(line, catalog)
+    assert "cannot stop the workers: ValueError: no such process" in caplog.text
+    assert "cannot save 'run_manifest'" in caplog.text
+    assert "the disk is full" in caplog.text
 
 
 def test_the_longest_path_goes_first(tmp_path: Path) -> None:

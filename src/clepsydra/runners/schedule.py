@@ -8,6 +8,7 @@ import os
 import signal
 from abc import abstractmethod
 from collections import Counter
+from collections.abc import Callable
 from itertools import chain
 from typing import Any, Protocol
 
@@ -121,9 +122,17 @@ class ScheduledRunner(AbstractRunner):
                 )
             raise
         finally:
-            crew.stop()
-            history.close()
-            _save_manifest(rows, pipeline, catalog, run_id)
+            _try("stop the workers", crew.stop)
+            _try("keep what was read of the code", history.close)
+            _try(f"save '{MANIFEST}'", lambda: _save_manifest(rows, pipeline, catalog, run_id))
+
+
+def _try(what: str, action: Callable[[], None]) -> None:
+    """At the end of a run: nothing here is worth more than the error of a node."""
+    try:
+        action()
+    except Exception as error:  # of a disk, a store, a cluster
+        _LOGGER.warning("The runner cannot %s: %s: %s", what, type(error).__name__, error)
 
 
 class _Run:
