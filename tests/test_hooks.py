@@ -179,6 +179,16 @@ def test_a_run_in_which_nothing_ran_leaves_the_last_profile() -> None:
     assert catalog.load("figure_profile").to_json() == chart
 
 
+def test_no_node_fails_for_what_is_noted_of_it(
+    run_environment: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_environment.setenv(EVENTS_VARIABLE, "/nowhere/at/all")
+    hooks, noted = LineHooks(), GOOD.nodes[0]
+    hooks.before_node_run(noted)
+    hooks.after_dataset_saved(noted)
+    assert "What node 'clean.one' took cannot be noted" in caplog.text
+
+
 class Unreadable(MemoryDataset):
     def load(self) -> Any:
         raise DatasetError("the table is torn")

@@ -1,8 +1,9 @@
 """Hooks: give the pipelines their shape, time every node, and print the summary of a run.
 
-Node hooks run in the worker that runs the node. Each appends one JSON line to a file that all
-workers of a run share; the parent reads it when the run ends. Workers that are spawned rather
-than forked get the hooks too, because Kedro sets each of them up anew.
+Node hooks run in the worker that runs the node. Each appends one JSON line to the file that the
+environment names, which the parent reads when the run ends: all workers of Kedro's runners share
+it, and those of ours have one each, the lines of which come back with the node. Workers that are
+spawned rather than forked get the hooks too, because Kedro sets each of them up anew.
 """
 
 from __future__ import annotations
@@ -101,8 +102,11 @@ class LineHooks:
         path, watch = os.environ.get(EVENTS_VARIABLE), self._watches.pop(node.name, None)
         if not path or watch is None:
             return
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(watch.event(node.name)) + "\n")
+        try:
+            with Path(path).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(watch.event(node.name)) + "\n")
+        except OSError as error:
+            _LOGGER.warning("What node '%s' took cannot be noted: %s", node.name, error)
 
     @hook_impl
     def after_pipeline_run(

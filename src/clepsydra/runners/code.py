@@ -206,12 +206,11 @@ def _existing(*files: str | None) -> tuple[Path, ...]:
     return tuple(path for path in dict.fromkeys(paths) if path.is_file())
 
 
-def installed_packages() -> str:
-    """A hash of the names and versions of all that is installed, and of Python's version."""
-    names = [sys.version]
-    for entry in sorted({path for path in sys.path if Path(path).name in _INSTALLED}):
-        names += sorted(path.name for path in Path(entry).glob("*.dist-info"))
-    return _hash("\n".join(names).encode())
+def installed_packages() -> tuple[str, ...]:
+    """Python's version, and the names and versions of all that is installed."""
+    entries = {path for path in sys.path if Path(path).name in _INSTALLED}
+    found = {path.stem for entry in entries for path in Path(entry).glob("*.dist-info")}
+    return (f"Python {sys.version}", *sorted(found))
 
 
 def _scan(path: Path) -> tuple[str, list[str], list[str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset
@@ -21,7 +22,7 @@ from clepsydra.runners.contents import MISSING, Contents, is_kept, location
 from clepsydra.runners.values import digest, layers, texts
 from clepsydra.runners.worker import Outcome
 
-__all__ = ["ALWAYS", "RECORDS", "History"]
+__all__ = ["ALWAYS", "RECORDS", "History", "files_of_node"]
 
 ALWAYS = "always"
 """Tag of nodes that read the world, and not only their inputs.
@@ -69,7 +70,7 @@ class History:
             self._contents.learn(record.get("files", {}))
         self._made_here = {_base(name) for name in pipeline.all_outputs()}
         self._code, self._scans = Code(scans=scans), scans
-        self._packages = installed_packages() if self.keeps_records else ""
+        self._packages = digest(installed_packages()) if self.keeps_records else ""
         self._named_in_parameters = self._texts_of_parameters()
         self._digests: dict[str, str | None] = {}
         # Now, of all nodes: workers run the code as it is when they are made.
@@ -181,11 +182,8 @@ class History:
         return [name for name in names if is_kept(self._catalog[name])]
 
     def _modules_of(self, node: Node) -> dict[str, str | None]:
-        """The code of the node, and of the datasets that it loads and saves."""
         kept = self._kept(node)
-        sources = [file for function, _ in layers(node.func) for file in files_of(function)]
-        for name in kept:
-            sources += files_of(type(self._catalog[name]))
+        sources = files_of_node(node, [self._catalog[name] for name in kept])
         specs = self._catalog.validator_specs
         classes = [specs[name].class_path for name in kept if name in specs]
         return self._code.modules(sources, [*self._named_in_parameters, *classes])
@@ -260,6 +258,12 @@ class History:
             return []
         found = texts(self._catalog.load("parameters"))
         return sorted({text for text in found if "." in text and os.sep not in text})
+
+
+def files_of_node(node: Node, datasets: Iterable[AbstractDataset]) -> set[Path]:
+    """The files of a node's function, of what that holds, and of datasets."""
+    own = {file for function, _ in layers(node.func) for file in files_of(function)}
+    return own | {file for dataset in datasets for file in files_of(type(dataset))}
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
