@@ -105,6 +105,7 @@ def test_a_node_that_is_always_killed_is_named(tmp_path: Path) -> None:
 _KILLER = """
 import pathlib, psutil, random, sys, time
 parent, choose, killed = psutil.Process(int(sys.argv[1])), random.Random(7), 0
+print("ready", flush=True)
 while True:
     time.sleep(choose.uniform(0.0, 0.02))
     children = [child for child in parent.children() if child.pid != psutil.Process().pid]
@@ -123,7 +124,9 @@ def test_a_tenth_of_all_nodes_killed_at_random_changes_nothing(
     pipeline, _ = ladder(40)
     run(pipeline, climb(calm, 40))
     command = [sys.executable, "-c", _KILLER, str(os.getpid()), str(wild)]
-    with subprocess.Popen(command) as killer:
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as killer:
+        assert killer.stdout is not None
+        assert killer.stdout.readline()
         try:
             assert len(run(pipeline, climb(wild, 40))) == 80
         finally:
@@ -133,20 +136,23 @@ def test_a_tenth_of_all_nodes_killed_at_random_changes_nothing(
 
 
 def test_a_killed_run_leaves_no_process_and_is_finished_by_the_next(tmp_path: Path) -> None:
-    calm, wild = tmp_path / "calm", tmp_path / "wild"
-    for folder in (calm, wild):
+    calm, wild, temporary = tmp_path / "calm", tmp_path / "wild", tmp_path / "temporary"
+    for folder in (calm, wild, temporary):
         folder.mkdir()
     command = [sys.executable, str(SCRIPT), str(wild), "30"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT) as process:
+    environment = {**ENVIRONMENT, "TMPDIR": str(temporary)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdout is not None
         parent = psutil.Process(int(process.stdout.readline()))
         while not (wild / "left_15.json").exists():
             time.sleep(0.01)
         workers = parent.children(recursive=True)
+        assert len(list(temporary.glob("clepsydra-*"))) == 1
         parent.kill()
     assert len(workers) == 2
     _, alive = psutil.wait_procs(workers, timeout=10)
     assert alive == []
+    assert list(temporary.glob("clepsydra-*")) == []
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=True)
     assert 20 <= int(done.stdout.split()[-1]) <= 32
     run(ladder(30)[0], climb(calm, 30))

@@ -136,15 +136,14 @@ def _work(connection: Connection, other: Connection, job: Job, folder: str) -> N
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with, args=(os.getppid(), folder), daemon=True).start()
     worker = Worker(job, folder)
-    while True:
-        try:
+    with suppress(EOFError, ConnectionError):  # the parent is gone
+        while True:
             name, known = connection.recv()
-        except EOFError:
-            return
-        outcome = worker.run(name, known)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        connection.send(outcome)
+            outcome = worker.run(name, known)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            connection.send(outcome)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _end_with(parent: int, folder: str) -> None:
