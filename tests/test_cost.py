@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from clepsydra import cost
 from clepsydra.cost import Cost, MemoryWatch, machine_mb, measured, note_child
+from clepsydra.limits import cores_and_memory
 from clepsydra.models.isolation import Isolation
 
 MB = 1024**2
@@ -134,13 +136,25 @@ def test_costs_add_up() -> None:
 def test_a_container_may_have_less_memory_than_the_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    limit = tmp_path / "memory.max"
-    monkeypatch.setattr(cost, "_LIMIT", limit)
+    """Also where the limit is not that of the root of the groups."""
+    group = tmp_path / "sys/fs/cgroup/pod"
+    group.mkdir(parents=True)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("0::/pod\n")
+    monkeypatch.setattr(cost, "cores_and_memory", lambda: cores_and_memory(tmp_path))
     whole = machine_mb()
-    limit.write_text("max\n")
+    (group / "memory.max").write_text("max\n")
     assert machine_mb() == whole
-    limit.write_text(f"{100 * MB}\n")
+    (group / "memory.max").write_text(f"{100 * MB}\n")
     assert machine_mb() == 100
+
+
+def test_a_system_that_does_not_tell_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> int:
+        raise ValueError(name)
+
+    monkeypatch.setattr(os, "sysconf", refuse)
+    assert machine_mb() == float("inf")
 
 
 if __name__ == "__main__":

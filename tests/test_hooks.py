@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from kedro.framework.hooks.manager import _create_hook_manager
-from kedro.io import DataCatalog, MemoryDataset
+from kedro.io import DataCatalog, DatasetError, MemoryDataset
 from kedro.pipeline import Pipeline, node
 from kedro.runner import SequentialRunner
 
@@ -166,6 +166,42 @@ def test_a_run_in_which_nothing_ran_is_profiled(capsys: pytest.CaptureFixture[st
     catalog = profile_catalog()
     run(Pipeline([]), catalog)
     assert catalog.load("run_profile").empty
+    assert "no node was timed" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("run_environment")
+def test_a_run_in_which_nothing_ran_leaves_the_last_profile() -> None:
+    catalog = profile_catalog()
+    run(GOOD, catalog)
+    chart = catalog.load("figure_profile").to_json()
+    run(Pipeline([]), catalog, "later")
+    assert catalog.load("run_profile")["run_id"].tolist() == ["now", "now"]
+    assert catalog.load("figure_profile").to_json() == chart
+
+
+def test_no_node_fails_for_what_is_noted_of_it(
+    run_environment: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_environment.setenv(EVENTS_VARIABLE, "/nowhere/at/all")
+    hooks, noted = LineHooks(), GOOD.nodes[0]
+    hooks.before_node_run(noted)
+    hooks.after_dataset_saved(noted)
+    assert "What node 'clean.one' took cannot be noted" in caplog.text
+
+
+class Unreadable(MemoryDataset):
+    def load(self) -> Any:
+        raise DatasetError("the table is torn")
+
+
+@pytest.mark.usefixtures("run_environment")
+@pytest.mark.parametrize("datasets", [{}, {"run_manifest": Unreadable()}])
+def test_no_run_fails_for_what_is_not_in_its_manifest(
+    datasets: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    hooks, catalog = LineHooks(), profile_catalog(**datasets)
+    hooks.before_pipeline_run({"run_id": "now"}, GOOD, catalog)
+    hooks.after_pipeline_run({"runner": "clepsydra.runners.ProcessRunner"}, GOOD, catalog)
     assert "no node was timed" in capsys.readouterr().out
 
 

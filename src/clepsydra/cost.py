@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import sys
 import time
 import weakref
@@ -17,11 +16,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from clepsydra.limits import cores_and_memory
+
 __all__ = ["Cost", "MemoryWatch", "machine_mb", "measured", "note_child"]
 
 _MAXRSS_IN_MB = 1024 if sys.platform != "darwin" else 1024**2
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass
@@ -127,12 +127,9 @@ def machine_mb() -> float:
 
     Where the system does not tell, infinity.
     """
-    found = math.inf
     with contextlib.suppress(AttributeError, ValueError, OSError):
-        found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1024**2
-    with contextlib.suppress(ValueError, OSError):
-        found = min(found, int(_LIMIT.read_text()) / 1024**2)
-    return found
+        return cores_and_memory()[1] / 1024**2
+    return math.inf
 
 
 def _highest_mb() -> float:

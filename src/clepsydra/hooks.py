@@ -1,8 +1,9 @@
 """Hooks: give the pipelines their shape, time every node, and print the summary of a run.
 
-Node hooks run in the worker that runs the node. Each appends one JSON line to a file that all
-workers of a run share; the parent reads it when the run ends. Workers that are spawned rather
-than forked get the hooks too, because Kedro sets each of them up anew.
+Node hooks run in the worker that runs the node. Each appends one JSON line to the file that the
+environment names, which the parent reads when the run ends: all workers of Kedro's runners share
+it, and those of ours have one each, the lines of which come back with the node. Workers that are
+spawned rather than forked get the hooks too, because Kedro sets each of them up anew.
 """
 
 from __future__ import annotations
@@ -101,8 +102,11 @@ class LineHooks:
         path, watch = os.environ.get(EVENTS_VARIABLE), self._watches.pop(node.name, None)
         if not path or watch is None:
             return
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(watch.event(node.name)) + "\n")
+        try:
+            with Path(path).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(watch.event(node.name)) + "\n")
+        except OSError as error:
+            _LOGGER.warning("What node '%s' took cannot be noted: %s", node.name, error)
 
     @hook_impl
     def after_pipeline_run(
@@ -142,9 +146,15 @@ class LineHooks:
         return list({event["node"]: event for event in events}.values())
 
 
-def _ran_and_skipped(pipeline: Pipeline, catalog: Any) -> tuple[int, int]:
-    """How many nodes of the pipeline ran, and how many did not have to."""
-    manifest = catalog.load(MANIFEST)
+def _ran_and_skipped(pipeline: Pipeline, catalog: Any) -> tuple[int, int] | None:
+    """How many nodes of the pipeline ran, and how many did not have to, if that was kept."""
+    if MANIFEST not in catalog:
+        return None
+    try:
+        manifest = catalog.load(MANIFEST)
+    except DatasetError as error:
+        _LOGGER.warning("What the run did cannot be read: %s", error)
+        return None
     own = manifest["node"].isin({node.name for node in pipeline.nodes})
     actions = manifest.loc[own, "action"]
     return int((actions == "ran").sum()), int((actions == "skipped").sum())
@@ -163,9 +173,14 @@ def _check_sources_of(conf_catalog: dict[str, Any]) -> None:
 
 
 def _save_profile(profile: pd.DataFrame, catalog: Any) -> None:
-    """Keep what the nodes took, as a table and as a chart; no run fails for it."""
+    """Keep what the nodes took, as a table and as a chart; no run fails for it.
+
+    A run in which no node ran leaves those of the last one.
+    """
     try:
         profile = _with_earlier_stages(profile, catalog)
+        if profile.empty and catalog.exists("run_profile"):
+            return
         catalog.save("run_profile", profile)
         catalog.save("figure_profile", draw_run(profile))
     except Exception as error:  # of a disk, a store, an entry of the catalog

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +20,7 @@ from kedro.pipeline import Node, Pipeline
 from clepsydra.binding import bind
 from clepsydra.datasets.atomic import JSONDataset, ParquetDataset
 from clepsydra.datasets.records import NodeRecordsDataset
+from clepsydra.environment import EVENTS_VARIABLE, RUN_ID_VARIABLE
 from clepsydra.runners import ProcessRunner
 
 
@@ -34,6 +36,16 @@ def mix_slowly(*values: int, salt: int = 0) -> int:
 
 def fail(*values: int) -> int:
     raise OddError("seven", 7)
+
+
+def tell(value: int) -> list[str]:
+    """What the node finds in the environment; it notes something, as hooks do."""
+    with Path(os.environ[EVENTS_VARIABLE]).open("a") as file:
+        file.write(f"told by {value}\n")
+    return [
+        *(os.environ[name] for name in (RUN_ID_VARIABLE, EVENTS_VARIABLE, "TMPDIR")),
+        tempfile.mkdtemp(),
+    ]
 
 
 class OddError(Exception):

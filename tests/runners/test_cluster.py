@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -20,9 +21,12 @@ from kedro.runner import SequentialRunner
 from small_lines import catalog_of, ladder, ran, values
 
 from clepsydra.binding import bind
+from clepsydra.environment import EVENTS_VARIABLE, RUN_ID_VARIABLE
 from clepsydra.errors import ConfigError
 from clepsydra.runners import DaskRunner, ProcessRunner
+from clepsydra.runners.code import Code
 from clepsydra.runners.schedule import WorkerDiedError
+from clepsydra.runners.worker import Job
 
 pytest.importorskip("distributed")
 
@@ -142,6 +146,75 @@ def test_no_scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     line = Pipeline([Node(small_lines.mix, "left_0", "one", name="first")])
     with pytest.raises(ConfigError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"):
         DaskRunner(address="tcp://127.0.0.1:9").run(line, catalog)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_without_a_worker_waits_for_one_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from distributed import LocalCluster
+
+    monkeypatch.setattr("clepsydra.runners.cluster._SECONDS_TO_WAIT", 0.3)
+    monkeypatch.setenv(EVENTS_VARIABLE, str(tmp_path / "events"))
+    monkeypatch.setenv(RUN_ID_VARIABLE, "one")
+    catalog = catalog_in(tmp_path, ["left_0", "told"])
+    line = Pipeline([Node(small_lines.tell, "left_0", "told", name="teller")])
+    with LocalCluster(
+        n_workers=0, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+    ) as cluster:
+
+        def start_one() -> None:
+            while "has no worker" not in caplog.text:
+                time.sleep(0.05)
+            cluster.scale(1)
+
+        starter = threading.Thread(target=start_one)
+        starter.start()
+        DaskRunner(address=cluster.scheduler_address).run(line, catalog, run_id="run")
+        starter.join()
+        assert f"dask worker {cluster.scheduler_address} --nthreads 1" in caplog.text
+    assert len([text for text in caplog.messages if "has no worker" in text]) == 1
+    assert (tmp_path / "events").read_text() == "told by 3\n"
+    run_id, events, temporary, _ = values(tmp_path)["told"]
+    assert run_id == "one"
+    assert events != str(tmp_path / "events")
+    assert not Path(temporary).exists()
+
+
+def test_a_worker_with_other_code_or_packages_refuses_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from clepsydra.runners import dask_workers
+
+    catalog = catalog_in(tmp_path, ["left_0", "one"])
+    line = Pipeline([Node(small_lines.mix, "left_0", "one", name="first")])
+    job = Job.of(line.nodes, catalog, False, "run", 1)
+    worker = SimpleNamespace(address="tcp://10.0.0.7:1", local_directory=str(tmp_path))
+    plugin = dask_workers.JobPlugin("token", job)
+    plugin.setup(worker)
+    plugin.teardown(worker)
+    assert list(tmp_path.glob("clepsydra-*")) == []
+    there = Code.modules
+
+    def other(self: Code, files: Any) -> dict[str, str | None]:
+        return there(self, files) | {"small_lines": None}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Code, "modules", other)
+        with pytest.raises(ConfigError, match=r"10\.0\.0\.7:1 has other code.*: small_lines\."):
+            plugin.setup(worker)
+    monkeypatch.setattr(dask_workers, "installed_packages", lambda: ("Python 2",))
+    with pytest.raises(ConfigError, match=r"10\.0\.0\.7:1 has other packages.* and \d+ more"):
+        plugin.setup(worker)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_refusal_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clepsydra.runners.dask_workers.installed_packages", lambda: ("Python 2",))
+    catalog = catalog_in(tmp_path, ["left_0", "one"])
+    line = Pipeline([Node(small_lines.mix, "left_0", "one", name="first")])
+    with pytest.raises(ConfigError, match=r"^Dask worker tcp://127\.0\.0\.1:\d+ has other pack"):
+        DaskRunner(processes=1).run(line, catalog, run_id="run")
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

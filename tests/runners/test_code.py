@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from clepsydra.pipelines.train.nodes import backtest_models
+from clepsydra.runners import code
 from clepsydra.runners.code import Code, files_of, installed_packages
 
 
@@ -17,7 +20,9 @@ def project(tmp_path: Path) -> Path:
         "own/__init__.py": "",
         "own/a.py": "from own import b\nfrom .deep import d\nimport pandas, json\n",
         "own/b.py": "def f():\n    import own.c\n    return __doc__\n",
-        "own/c.py": 'ENGINES = {"x": "own.engines.Engine"}\nFILE = "table.yml"\nNO = "none.yml"\n',
+        "own/c.py": 'ENGINES = {"x": "own.engines.Engine"}\nFILE = "table.yml"\n'
+        'DEEP = "tables/one.csv"\nNO = "none.yml"\nNOT = "/table.yml"\n',
+        "own/tables/one.csv": "a,b\n",
         "own/table.yml": "x: 1\n",
         "own/engines.py": "from own import a\n",
         "own/deep/__init__.py": "from own import around\n",
@@ -37,26 +42,29 @@ def project(tmp_path: Path) -> Path:
 def test_imports_texts_and_files_are_followed(project: Path) -> None:
     found = Code([project]).modules([project / "own/a.py"])
     assert set(found) == {
-        *("own", "own.a", "own.b", "own.c", "own.c:table.yml", "own.engines"),
+        *("own", "own.a", "own.b", "own.c", "own.c:table.yml", "own.c:tables/one.csv"),
+        "own.engines",
         # Imported by name, so what it imports counts too.
         *("own.deep", "own.deep.d", "own.around"),
     }
 
 
-def test_packages_around_count_but_not_what_they_import(project: Path) -> None:
+def test_packages_around_count_and_what_they_import(project: Path) -> None:
     assert set(Code([project]).modules([project / "own/deep/d.py"])) == {
-        *("own", "own.deep", "own.deep.d"),
+        *("own", "own.deep", "own.deep.d", "own.around"),
     }
 
 
 def test_names_in_parameters_and_code_that_is_no_python(project: Path) -> None:
-    code = Code([project])
+    found = Code([project])
     texts = ["single", "own.idle.Model", "pandas.DataFrame", "0.5", "no.such"]
-    assert set(code.modules([], texts)) == {"own", "own.idle"}
-    assert set(code.modules([project / "single.py"])) == {"single", "own", "own.torn"}
+    assert set(found.modules([], texts)) == {"own", "own.idle"}
+    assert set(found.modules([project / "single.py"])) == {"single", "own", "own.torn"}
 
 
-@pytest.mark.parametrize("name", ["own/c.py", "own/table.yml", "own/engines.py", "own/__init__.py"])
+@pytest.mark.parametrize(
+    "name", ["own/c.py", "own/table.yml", "own/tables/one.csv", "own/__init__.py"]
+)
 def test_a_change_is_seen_and_the_rest_is_not_read_again(project: Path, name: str) -> None:
     first = Code([project])
     before = first.modules([project / "own/a.py"])
@@ -72,15 +80,27 @@ def test_a_change_is_seen_and_the_rest_is_not_read_again(project: Path, name: st
 
 def test_the_project_itself_quickly_and_no_installed_library() -> None:
     started = time.process_time()
-    code = Code()
-    found = code.modules(files_of(backtest_models))
+    whole = Code()
+    found = whole.modules(files_of(backtest_models))
     assert time.process_time() - started < 5
     assert {"clepsydra.models.deep", "clepsydra.models.registry", "clepsydra.config"} < set(found)
     assert all(name.startswith("clepsydra") for name in found)
     assert "clepsydra.pipelines.clean.shard" not in found
     started = time.process_time()
-    assert Code(scans=code.scans).modules(files_of(backtest_models)) == found
+    assert Code(scans=whole.scans).modules(files_of(backtest_models)) == found
     assert time.process_time() - started < 1
+
+
+def test_a_loaded_module_is_known_if_its_file_is_older_than_the_process(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = project / "own/c.py"
+    monkeypatch.setitem(sys.modules, "own_c", SimpleNamespace(__file__=str(path)))
+    assert code._start_of_process() < time.time()
+    unknown = {name for name, its in Code([project]).modules([path]).items() if its is None}
+    assert unknown == {"own.c", "own.c:table.yml", "own.c:tables/one.csv"}
+    monkeypatch.setattr(code, "_started", time.time() + 1)
+    assert None not in Code([project]).modules([path]).values()
 
 
 def test_packages_are_known_by_their_versions(

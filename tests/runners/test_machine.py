@@ -68,11 +68,14 @@ def test_version_1(tmp_path: Path) -> None:
     assert read_machine(root) == Machine(2, 3 * GB)
 
 
-@pytest.mark.parametrize(
-    ("memory", "processes"), [(64, 16), (17, 16), (5, 4), (2, 1), (1, 1), (0.5, 1)]
-)
-def test_memory_for_each_process_and_some_to_spare(memory: float, processes: int) -> None:
-    assert Machine(16, int(memory * GB)).processes == processes
+@pytest.mark.parametrize("cores", [1, 2, 16])
+@pytest.mark.parametrize("memory", [0.5, 1, 2, 4, 5, 8, 17, 33, 64])
+def test_memory_for_each_process_and_its_child_and_some_to_spare(memory: float, cores: int) -> None:
+    """A process of 1.5 GB in use, with a child of half a GB."""
+    processes = Machine(cores, int(memory * GB)).processes
+    assert 1 <= processes <= cores
+    assert processes == 1 or processes * 2 * GB < memory * GB, "they do not fit"
+    assert processes == cores or (processes + 2) * 2 * GB > memory * GB, "more would fit"
 
 
 def test_wishes_and_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

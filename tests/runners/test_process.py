@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -20,6 +21,7 @@ from small_lines import actions, catalog_of, climb, ladder, run, values
 
 from clepsydra.binding import bind
 from clepsydra.runners import ProcessRunner
+from clepsydra.runners.processes import Processes
 from clepsydra.runners.schedule import WorkerDiedError
 
 SCRIPT = Path(small_lines.__file__)
@@ -103,6 +105,7 @@ def test_a_node_that_is_always_killed_is_named(tmp_path: Path) -> None:
 _KILLER = """
 import pathlib, psutil, random, sys, time
 parent, choose, killed = psutil.Process(int(sys.argv[1])), random.Random(7), 0
+print("ready", flush=True)
 while True:
     time.sleep(choose.uniform(0.0, 0.02))
     children = [child for child in parent.children() if child.pid != psutil.Process().pid]
@@ -121,7 +124,9 @@ def test_a_tenth_of_all_nodes_killed_at_random_changes_nothing(
     pipeline, _ = ladder(40)
     run(pipeline, climb(calm, 40))
     command = [sys.executable, "-c", _KILLER, str(os.getpid()), str(wild)]
-    with subprocess.Popen(command) as killer:
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as killer:
+        assert killer.stdout is not None
+        assert killer.stdout.readline()
         try:
             assert len(run(pipeline, climb(wild, 40))) == 80
         finally:
@@ -131,20 +136,23 @@ def test_a_tenth_of_all_nodes_killed_at_random_changes_nothing(
 
 
 def test_a_killed_run_leaves_no_process_and_is_finished_by_the_next(tmp_path: Path) -> None:
-    calm, wild = tmp_path / "calm", tmp_path / "wild"
-    for folder in (calm, wild):
+    calm, wild, temporary = tmp_path / "calm", tmp_path / "wild", tmp_path / "temporary"
+    for folder in (calm, wild, temporary):
         folder.mkdir()
     command = [sys.executable, str(SCRIPT), str(wild), "30"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT) as process:
+    environment = {**ENVIRONMENT, "TMPDIR": str(temporary)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdout is not None
         parent = psutil.Process(int(process.stdout.readline()))
         while not (wild / "left_15.json").exists():
             time.sleep(0.01)
         workers = parent.children(recursive=True)
+        assert len(list(temporary.glob("clepsydra-*"))) == 1
         parent.kill()
     assert len(workers) == 2
     _, alive = psutil.wait_procs(workers, timeout=10)
     assert alive == []
+    assert list(temporary.glob("clepsydra-*")) == []
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=True)
     assert 20 <= int(done.stdout.split()[-1]) <= 32
     run(ladder(30)[0], climb(calm, 30))
@@ -184,6 +192,41 @@ def test_without_records_every_node_runs(tmp_path: Path, caplog: pytest.LogCaptu
     with caplog.at_level(logging.WARNING), pytest.raises(RuntimeError, match="OddError"):
         run(Pipeline([Node(small_lines.fail, "start", "one", name="first")]), catalog)
     assert "same command" not in caplog.text
+
+
+class Unsaved(MemoryDataset):
+    """A disk that is full."""
+
+    def save(self, data: Any) -> None:
+        raise OSError("the disk is full")
+
+
+@pytest.mark.parametrize("function", [small_lines.fail, small_lines.mix])
+def test_an_error_at_the_end_hides_none_and_stops_no_other(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    function: Any,
+) -> None:
+    (tmp_path / "start.json").write_text("1")
+    catalog = catalog_of(tmp_path, ["start", "one"], run_manifest=Unsaved())
+    line = Pipeline([Node(function, "start", "one", name="first")])
+    stop = Processes.stop
+
+    def stop_badly(self: Processes) -> None:
+        stop(self)
+        raise ValueError("no such process")
+
+    monkeypatch.setattr(Processes, "stop", stop_badly)
+    runner = ProcessRunner(processes=1)
+    if function is small_lines.fail:
+        with pytest.raises(RuntimeError, match="OddError: seven is 7"):
+            runner.run(line, catalog)
+    else:
+        runner.run(line, catalog)
+    assert "cannot stop the workers: ValueError: no such process" in caplog.text
+    assert "cannot save 'run_manifest'" in caplog.text
+    assert "the disk is full" in caplog.text
 
 
 def test_the_longest_path_goes_first(tmp_path: Path) -> None:

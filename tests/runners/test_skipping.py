@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ from small_lines import actions, catalog_of, mix, run, values
 from clepsydra.binding import bind, reads
 from clepsydra.datasets.atomic import JSONDataset, ParquetDataset
 from clepsydra.datasets.forecast_store import ForecastStoreDataset
-from clepsydra.runners.history import ALWAYS
+from clepsydra.runners.history import ALWAYS, History
 
 
 class Options(BaseModel):
@@ -213,39 +216,30 @@ def test_the_newest_version_counts(catalog: Callable[..., Any], tmp_path: Path) 
     assert "first" in run(line, at("2024-01-04T00.00.00.000Z")), "an older version is none"
 
 
-def test_a_table_of_a_database_is_known_by_who_wrote_it(
+def test_a_table_of_a_database_is_never_known_to_be_the_same(
     catalog: Callable[..., Any], tmp_path: Path
 ) -> None:
+    """Anybody may have written to it, and its address may be that of another one."""
     url = {"con": f"sqlite:///{tmp_path / 'store.db'}"}
-
-    def store(name: str) -> plain_pandas.SQLTableDataset:
-        return plain_pandas.SQLTableDataset(
-            table_name=name, credentials=url, save_args={"if_exists": "replace"}
-        )
-
-    def at(size: int) -> Any:
-        return catalog(size, table=store("its"))
-
-    writer = Node(_table, ["start", "params:size"], "table", name="writer")
-    reader = Node(_total, "table", "two", name="reader")
-    line = Pipeline([writer, reader])
-    assert run(line, at(1)) == {"writer", "reader"}
-    assert run(line, at(1)) == set()
-    assert run(Pipeline([reader]), at(1)) == set()
-    assert run(line, at(2)) == {"writer", "reader"}
-    assert run(Pipeline([reader]), catalog(table=store("its"), node_records=_none(tmp_path))) == {
-        "reader"
-    }
+    table = plain_pandas.SQLTableDataset(
+        table_name="its", credentials=url, save_args={"if_exists": "replace"}
+    )
+    line = Pipeline(
+        [
+            Node(_table, ["start", "params:size"], "table", name="writer"),
+            Node(_total, "table", "two", name="reader"),
+            Node(mix, "two", "one", name="last"),
+        ]
+    )
+    assert run(line, catalog(3, table=table)) == {"writer", "reader", "last"}
     for _ in range(2):
-        found = catalog(table=store("its"), node_records=_none(tmp_path))
-        assert run(Pipeline([reader]), found) == {"reader"}
-    assert reasons(found) == {"reader": "input cannot be compared: table"}
-
-
-def _none(folder: Path) -> Any:
-    from clepsydra.datasets.records import NodeRecordsDataset
-
-    return NodeRecordsDataset(str(folder / "other_records"))
+        found = catalog(3, table=table)
+        assert run(line, found) == {"writer", "reader"}
+        assert reasons(found) == {
+            "writer": "output cannot be compared: table",
+            "reader": "input cannot be compared: table",
+            "last": "nothing changed",
+        }
 
 
 def _table(start: int, size: int) -> pd.DataFrame:
@@ -290,35 +284,177 @@ def _forecast(day: int) -> pd.DataFrame:
     )
 
 
-def test_code_that_changes_runs_again(
-    catalog: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """A function that writes modules of code and imports the first, as if before the process."""
     folder = tmp_path / "code"
     folder.mkdir()
-    (folder / "own_steps.py").write_text(
-        "def step(value):\n    import own_help\n    return own_help.plus(value)\n"
-    )
-    (folder / "own_help.py").write_text("def plus(value):\n    return value + 1\n")
-    (folder / "own_other.py").write_text("")
     monkeypatch.syspath_prepend(str(folder))
-    steps = importlib.import_module("own_steps")
-    try:
-        line = Pipeline(
-            [
-                Node(steps.step, "start", "one", name="first"),
-                Node(mix, "start", "two", name="second"),
-            ]
-        )
-        assert run(line, catalog()) == {"first", "second"}
-        (folder / "own_other.py").write_text("# nobody imports it\n")
+    names: list[str] = []
+
+    def write(**modules: str) -> Any:
+        for name, text in modules.items():
+            (folder / f"{name}.py").write_text(text)
+        names.extend(modules)
+        importlib.invalidate_caches()
+        found = importlib.import_module(next(iter(modules)))
+        monkeypatch.setattr("clepsydra.runners.code._started", time.time())
+        time.sleep(0.02)  # the clock of files is coarser
+        return found
+
+    yield write
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def test_code_that_changes_runs_again(
+    catalog: Callable[..., Any], tmp_path: Path, load: Callable[..., Any]
+) -> None:
+    steps = load(
+        own_steps="def step(value):\n    import own_help\n    return own_help.plus(value)\n",
+        own_help="def plus(value):\n    return value + 1\n",
+        own_other="",
+    )
+    line = Pipeline(
+        [
+            Node(steps.step, "start", "one", name="first"),
+            Node(mix, "start", "two", name="second"),
+        ]
+    )
+    folder = tmp_path / "code"
+    assert run(line, catalog()) == {"first", "second"}
+    (folder / "own_other.py").write_text("# nobody imports it\n")
+    assert run(line, catalog()) == set()
+    (folder / "own_help.py").write_text("def plus(value):\n    return value + 2\n")
+    assert run(line, catalog()) == {"first"}
+    assert reasons(catalog())["first"] == "code changed: own_help"
+    assert values(tmp_path)["one"] == 3
+
+
+def test_code_that_is_edited_while_an_older_one_is_loaded_is_never_the_same(
+    catalog: Callable[..., Any], tmp_path: Path, load: Callable[..., Any]
+) -> None:
+    """The first node edits what the second runs, of which its worker has the old one."""
+    late = load(own_late="def late(value):\n    return value + 1\n")
+    file = tmp_path / "code" / "own_late.py"
+    new = "def late(value):\n    return value + 20\n"
+    slow = bind(_edit, file=str(file), text=new)
+    line = Pipeline(
+        [
+            Node(slow, "start", "one", name="slow"),
+            Node(late.late, "one", "two", name="late"),
+        ]
+    )
+    old = file.read_text()
+    for processes in (1, 2):
+        file.write_text(old)
+        assert run(line, catalog(), processes=processes, force=True) == {"slow", "late"}
+        assert values(tmp_path)["two"] == 2
+        assert "late" in run(line, catalog(), processes=processes)
+        assert reasons(catalog())["late"] == "code changed: own_late"
+        assert "late" in run(line, catalog()), "this process has still the old one"
+    sys.modules.pop("own_late")
+    line = Pipeline([Node(importlib.import_module("own_late").late, "one", "two", name="late")])
+    with pytest.MonkeyPatch.context() as later:
+        later.setattr("clepsydra.runners.code._started", time.time() + 1)
+        assert run(line, catalog()) == {"late"}
+        assert values(tmp_path)["two"] == 21
         assert run(line, catalog()) == set()
-        (folder / "own_help.py").write_text("def plus(value):\n    return value + 2\n")
-        assert run(line, catalog()) == {"first"}
-        assert reasons(catalog())["first"] == "code changed: own_help"
-        assert values(tmp_path)["one"] == 3
-    finally:
-        for name in ("own_steps", "own_help"):
-            sys.modules.pop(name, None)
+
+
+@dataclasses.dataclass
+class Scaled:
+    """Its methods are nodes."""
+
+    factor: int
+    inner: Any = None
+
+    def go(self, value: int) -> int:
+        return self.factor * value
+
+    def __call__(self, value: int) -> int:
+        return self.factor * value
+
+
+def _apply(value: int, f: Any = None) -> int:
+    return f(value) if f else value
+
+
+def _with_defaults(factor: int, plus: int) -> Any:
+    def step(value: int, by: int = factor, *, plus: int = plus) -> int:
+        return by * value + plus
+
+    return step
+
+
+def _closing_over(its: Any) -> Any:
+    def step(value: int) -> Any:
+        return its(value) if callable(its) else its * value
+
+    return step
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (Scaled(2).go, Scaled(3).go),
+        (Scaled(2), Scaled(3)),
+        (_with_defaults(2, 0), _with_defaults(3, 0)),
+        (_with_defaults(2, 0), _with_defaults(2, 1)),
+        (_closing_over(2), _closing_over(3)),
+        (_closing_over(Scaled(2).go), _closing_over(Scaled(3).go)),
+        (partial(_apply, f=Scaled(2).go), partial(_apply, f=Scaled(3).go)),
+        (partial(_apply, f=partial(pow, 2)), partial(_apply, f=partial(pow, 3))),
+        (bind(_apply, f=Scaled(2)), bind(_apply, f=Scaled(3))),
+        (bind(_apply, f=_closing_over(2)), bind(_apply, f=_closing_over(3))),
+    ],
+)
+def test_what_a_function_holds_belongs_to_it(tmp_path: Path, before: Any, after: Any) -> None:
+    def call(function: Any) -> str | None:
+        line = Pipeline([Node(function, "start", "one", name="first")])
+        return History(line, catalog_of(tmp_path, ["start", "one"]))._state(line.nodes[0])["call"]
+
+    assert call(before) is not None
+    assert call(before) == call(before) != call(after)
+
+
+def test_a_bound_method_of_another_object_runs_again(catalog: Callable[..., Any]) -> None:
+    for factor, expected in ((2, {"first"}), (2, set()), (3, {"first"})):
+        line = Pipeline([Node(Scaled(factor).go, "start", "one", name="first")])
+        assert run(line, catalog()) == expected
+    assert reasons(catalog()) == {"first": "code changed: the node itself"}
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda own: partial(_apply, f=own.change),
+        lambda own: bind(_apply, f=own.change),
+        lambda own: partial(_apply, f=partial(own.change)),
+        lambda own: _closing_over(own.change),
+        lambda own: _closing_over([{"f": own.change}]),
+        lambda own: _closing_over(Scaled(2, inner=own.Kind())),
+        lambda own: _closing_over(Scaled(2, inner=own.Derived)),
+        lambda own: Scaled(2, inner=own.change).go,
+    ],
+    ids=["partial", "bound", "deep", "closure", "list", "object", "base", "method"],
+)
+def test_the_code_of_what_a_function_holds_belongs_to_it(
+    tmp_path: Path, load: Callable[..., Any], made: Callable[[Any], Any]
+) -> None:
+    own = load(
+        own_derived="import own_held\nclass Derived(own_held.Kind):\n    pass\n",
+        own_held="def change(value):\n    return value\n\nclass Kind:\n    pass\n",
+    )
+    held = importlib.import_module("own_held")
+    own.change, own.Kind = held.change, held.Kind
+    line = Pipeline([Node(made(own), "start", "one", name="first")])
+    assert "own_held" in History(line, catalog_of(tmp_path, ["start", "one"]))._modules["first"]
+
+
+def _edit(value: int, *, file: str, text: str) -> int:
+    Path(file).write_text(text)
+    return value
 
 
 NODES = st.lists(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,6 +10,7 @@ import pyarrow as pa
 from kedro.io import DatasetError
 from kedro_datasets import json, pandas, pickle
 
+from clepsydra.datasets.partials import whole
 from clepsydra.datasets.spool import Spool
 
 __all__ = [
@@ -40,12 +40,11 @@ class AtomicSave:
             super().save(data)  # type: ignore[misc]
             return
         final = super()._get_save_path()  # type: ignore[misc]
-        self._partial = final.with_name(f".{os.getpid()}.{final.name}")
         try:
-            super().save(data)  # type: ignore[misc]
-            Path(self._partial).replace(final)
+            with whole(Path(final)) as partial:
+                self._partial = PurePosixPath(partial)
+                super().save(data)  # type: ignore[misc]
         finally:
-            Path(self._partial).unlink(missing_ok=True)
             self._partial = None
 
 
@@ -77,13 +76,8 @@ class ParquetDataset(AtomicSave, pandas.ParquetDataset):
             finally:
                 self._save_args = own
             return
-        final = Path(super()._get_save_path())
-        partial = final.with_name(f".{os.getpid()}.{final.name}")
-        try:
+        with whole(Path(super()._get_save_path())) as partial:
             data.move_to(partial)
-            partial.replace(final)
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 def _types(frame: pd.DataFrame) -> dict[str, pa.Schema]:

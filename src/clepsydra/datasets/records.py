@@ -11,6 +11,8 @@ from urllib.parse import quote
 
 from kedro.io import AbstractDataset
 
+from clepsydra.datasets.partials import remove_left, whole
+
 __all__ = ["NodeRecordsDataset"]
 
 _LONGEST_NAME = 120
@@ -33,6 +35,7 @@ class NodeRecordsDataset(AbstractDataset[dict[str, dict[str, Any]], dict[str, di
 
     def load(self) -> dict[str, dict[str, Any]]:
         """Node to its record."""
+        remove_left(self._filepath)
         records = {}
         for path in self._filepath.glob("[!.]*.json"):
             try:
@@ -46,13 +49,8 @@ class NodeRecordsDataset(AbstractDataset[dict[str, dict[str, Any]], dict[str, di
         """Replace the records of these nodes; others stay."""
         self._filepath.mkdir(parents=True, exist_ok=True)
         for node, record in data.items():
-            name = _file_name(node)
-            partial = self._filepath / f".{os.getpid()}.{name}"
-            try:
+            with whole(self._filepath / _file_name(node), removes_left=False) as partial:
                 partial.write_text(json.dumps({**record, "node": node}), encoding="utf-8")
-                partial.replace(self._filepath / name)
-            finally:
-                partial.unlink(missing_ok=True)
 
     def _exists(self) -> bool:
         return self._filepath.is_dir()

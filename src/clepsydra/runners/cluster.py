@@ -19,7 +19,9 @@ from clepsydra.runners.worker import Job, Outcome
 
 __all__ = ["DaskRunner"]
 
+_LOGGER = logging.getLogger(__name__)
 _SECONDS_TO_CONNECT = 30
+_SECONDS_TO_WAIT = 30
 # Dask gives a worker what it cannot run yet; this is how many nodes are sent before any has ended.
 _AHEAD = 10_000
 # Nodes may start processes of their own: forking in Dask's worker, which has threads, can hang.
@@ -29,7 +31,7 @@ _START_METHOD = {"KEDRO_MP_CONTEXT": "forkserver"}
 class DaskRunner(ScheduledRunner):
     """Runs nodes on a Dask cluster, or on one of this machine's processes.
 
-    Workers need this project installed, at the same version, and the same paths to the data; one
+    Workers need this project and the same packages installed, and the same paths to the data; one
     thread each (`dask worker ADDRESS --nthreads 1`), for a node may use one-thread libraries.
     A node whose worker is lost runs on another one; a node that loses too many ends the run
     (`distributed.scheduler.allowed-failures`, three by default).
@@ -104,11 +106,10 @@ class _Cluster:
         self._futures[future] = name
 
     def wait(self) -> list[tuple[str, Outcome | Died]]:
-        from distributed import KilledWorker, wait
+        from distributed import KilledWorker
 
-        done = wait(list(self._futures), return_when="FIRST_COMPLETED").done
         ended: list[tuple[str, Outcome | Died]] = []
-        for future in done:
+        for future in self._done():
             name = self._futures.pop(future)
             try:
                 ended.append((name, future.result()))
@@ -117,6 +118,24 @@ class _Cluster:
             except Exception as error:  # of Dask: what a node raises is a part of its outcome
                 ended.append((name, Outcome(0.0, error=error)))
         return ended
+
+    def _done(self) -> set[Any]:
+        """Those that have ended; until there is one, somebody may have to start a worker."""
+        from distributed import wait
+
+        is_told = False
+        while True:
+            try:
+                futures = list(self._futures)
+                return wait(futures, timeout=_SECONDS_TO_WAIT, return_when="FIRST_COMPLETED").done
+            except TimeoutError:
+                if not is_told and not self._client.nthreads():
+                    is_told = True
+                    _LOGGER.warning(
+                        "The Dask cluster has no worker; the run waits for one. To start one: "
+                        "dask worker %s --nthreads 1",
+                        self._client.scheduler.address,
+                    )
 
     def stop(self) -> None:
         if self._client is None:
@@ -156,6 +175,8 @@ class _Cluster:
             raise ConfigError(f"no Dask scheduler answers at '{self._address}': {error}") from None
         try:
             self._client.register_plugin(JobPlugin(self._token, self._job))
+        except ConfigError:
+            raise
         except Exception as error:
             raise ConfigError(
                 f"the Dask workers cannot run this project; is it installed there, at the same "

@@ -3,37 +3,57 @@
 Imports are read from the source, inside functions too, and nothing is imported for it. Modules that
 a text names (`"package.module.Class"`, as registries do) belong to it, and files that lie beside a
 module and are named in it. Installed packages are known by their names and versions.
+
+What runs is what is in memory. Of a module that is loaded, and whose file has changed since this
+process began, nobody can tell which of the two is in memory: it has no hash.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import os
 import re
 import sys
 import sysconfig
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Code", "files_of", "installed_packages"]
+__all__ = ["Code", "files_of", "installed_packages", "is_own"]
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.\w+)+")
-_FILE_NAME = re.compile(r"[\w-][\w.-]*\.\w{1,8}")
+_FILE_NAME = re.compile(r"([\w-][\w.-]*/)*[\w-][\w.-]*\.\w{1,8}")
 _LONGEST = 200
 _INSTALLED = ("site-packages", "dist-packages")
 
 
+def _start_of_process() -> float:
+    """When this process began, as the clock has it; at the latest now."""
+    with suppress(OSError, ValueError, IndexError, AttributeError):
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return time.time() - max(age, 0.0)
+    return time.time()
+
+
+# Taken when this module is imported: a process that is forked has the modules of its parent.
+_started = _start_of_process()
+
+
 @dataclass(frozen=True)
 class _Source:
-    """A file of code: what it is called, its hash, and the names that it may import."""
+    """A file of code: its name and hash, what it may import, and the hashes of files beside it."""
 
     name: str
-    digest: str
+    digest: str | None
     names: tuple[str, ...]
-    beside: tuple[Path, ...]
+    beside: tuple[tuple[str, str | None], ...]
 
 
 class Code:
@@ -54,14 +74,14 @@ class Code:
         self._roots = [root for root in found if root.is_dir() and not _is_installed(root)]
         self._files: dict[str, Path | None] = {}
         self._sources: dict[Path, _Source] = {}
-        self._reached: dict[Path, dict[str, str]] = {}
-        self._modules: dict[Any, dict[str, str]] = {}
+        self._reached: dict[Path, dict[str, str | None]] = {}
+        self._modules: dict[Any, dict[str, str | None]] = {}
 
-    def modules(self, files: Iterable[Path], texts: Iterable[str] = ()) -> dict[str, str]:
-        """Name to hash of every module that these files reach.
+    def modules(self, files: Iterable[Path], texts: Iterable[str] = ()) -> dict[str, str | None]:
+        """Name to hash of every module that these files reach; nothing if it has none.
 
-        The files themselves count, the `__init__` of every package around them, and modules that
-        one of the texts names. Of what is installed nothing counts.
+        The files themselves count, the `__init__` of every package around them, what these import,
+        and modules that one of the texts names. Of what is installed nothing counts.
 
         Args:
             files: of modules.
@@ -71,31 +91,28 @@ class Code:
         if key not in self._modules:
             start = set(key[0])
             start |= {path for text in key[1] if "." in text for path in self._named(text)}
-            found: dict[str, str] = {}
+            found: dict[str, str | None] = {}
             for path in start:
                 if not _is_installed(path):
                     found |= self._reach(path)
             self._modules[key] = dict(sorted(found.items()))
         return self._modules[key]
 
-    def _reach(self, start: Path) -> dict[str, str]:
+    def _reach(self, start: Path) -> dict[str, str | None]:
         if start not in self._reached:
-            found: dict[str, str] = {}
+            found: dict[str, str | None] = {}
             seen = {start}
             todo = [start]
             while todo:
                 path = todo.pop()
                 source = self._source(path)
                 found[source.name] = source.digest
-                for init in _inits_around(path):
-                    found.setdefault(self._source(init).name, self._source(init).digest)
-                for other in source.beside:
-                    found[f"{source.name}:{other.name}"] = _hash(other.read_bytes())
-                for name in source.names:
-                    for its in self._named(name):
-                        if its not in seen:
-                            seen.add(its)
-                            todo.append(its)
+                found |= {f"{source.name}:{name}": its for name, its in source.beside}
+                named = (its for name in source.names for its in self._named(name))
+                for its in chain(_inits_around(path), named):
+                    if its not in seen:
+                        seen.add(its)
+                        todo.append(its)
             self._reached[start] = found
         return self._reached[start]
 
@@ -107,9 +124,30 @@ class Code:
             if not scan or scan[0] != signature:
                 scan = self.scans[str(path)] = [signature, *_scan(path)]
             _, digest, names, beside = scan
-            there = tuple(path.parent / name for name in beside if (path.parent / name).is_file())
-            self._sources[path] = _Source(_module_name(path), digest, tuple(names), there)
+            there = [name for name in beside if (path.parent / name).is_file()]
+            self._sources[path] = _Source(
+                _module_name(path),
+                None if self._is_stale(path, path) else digest,
+                tuple(names),
+                tuple((name, self._beside(path, path.parent / name)) for name in there),
+            )
         return self._sources[path]
+
+    def _beside(self, module: Path, other: Path) -> str | None:
+        """The module may have read the file when it was imported."""
+        return None if self._is_stale(module, other) else _hash(other.read_bytes())
+
+    def _is_stale(self, module: Path, file: Path) -> bool:
+        """Whether the file is newer than what the loaded module may have made of it."""
+        stat = file.stat()
+        if max(stat.st_mtime, stat.st_ctime) < _started:
+            return False
+        return module in self._loaded
+
+    @cached_property
+    def _loaded(self) -> set[Path]:
+        files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+        return {Path(file).resolve() for file in files if file}
 
     def _named(self, text: str) -> Iterator[Path]:
         """The file of the longest part of a dotted name that is a module of the project."""
@@ -142,7 +180,21 @@ class Code:
 
 
 def files_of(value: Any) -> tuple[Path, ...]:
-    """The files that a function or a class is written in: a decorator has another than it says."""
+    """The files that a function or a class, and those it is derived from, is written in.
+
+    A decorator has another than it says.
+    """
+    if isinstance(value, type):
+        return tuple(dict.fromkeys(file for kind in value.__mro__ for file in _files(kind)))
+    return _files(value)
+
+
+def is_own(value: Any) -> bool:
+    """Whether a function or a class is written in the project, and not in what is installed."""
+    return any(not _is_installed(file) for file in files_of(value))
+
+
+def _files(value: Any) -> tuple[Path, ...]:
     module = sys.modules.get(getattr(value, "__module__", None) or "")
     code = getattr(value, "__code__", None)
     return _existing(getattr(module, "__file__", None), getattr(code, "co_filename", None))
@@ -154,12 +206,11 @@ def _existing(*files: str | None) -> tuple[Path, ...]:
     return tuple(path for path in dict.fromkeys(paths) if path.is_file())
 
 
-def installed_packages() -> str:
-    """A hash of the names and versions of all that is installed, and of Python's version."""
-    names = [sys.version]
-    for entry in sorted({path for path in sys.path if Path(path).name in _INSTALLED}):
-        names += sorted(path.name for path in Path(entry).glob("*.dist-info"))
-    return _hash("\n".join(names).encode())
+def installed_packages() -> tuple[str, ...]:
+    """Python's version, and the names and versions of all that is installed."""
+    entries = {path for path in sys.path if Path(path).name in _INSTALLED}
+    found = {path.stem for entry in entries for path in Path(entry).glob("*.dist-info")}
+    return (f"Python {sys.version}", *sorted(found))
 
 
 def _scan(path: Path) -> tuple[str, list[str], list[str]]:

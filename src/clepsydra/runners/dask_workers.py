@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import threading
+from pathlib import Path
 from typing import Any
 
 from distributed import WorkerPlugin
 
+from clepsydra.errors import ConfigError
+from clepsydra.runners.code import Code, installed_packages
 from clepsydra.runners.contents import Contents
+from clepsydra.runners.history import files_of_node
 from clepsydra.runners.worker import Job, Outcome, Worker
 
 __all__ = ["JobPlugin", "run_node"]
 
-_workers: dict[str, Worker] = {}
+_workers: dict[str, tuple[str, Worker]] = {}
+
+
+_one_at_a_time = threading.Lock()
+_NAMED = 5
 
 
 class JobPlugin(WorkerPlugin):
     """Hands the job to every worker of the cluster, also to one that joins later.
+
+    A worker that has other code or packages than this process refuses it: its results would not be
+    those of the records.
 
     Args:
         token: of the run: a cluster may have several at a time.
@@ -24,14 +38,50 @@ class JobPlugin(WorkerPlugin):
 
     def __init__(self, token: str, job: Job):
         self.name, self._job = token, job
+        code = Code()
+        self._modules = code.modules(_files(job))
+        self._scans = code.scans
+        self._packages = installed_packages()
 
     def setup(self, worker: Any) -> None:
-        _workers[self.name] = Worker(self._job)
+        """Called by Dask, in the worker.
+
+        Raises:
+            ConfigError: its code or its packages are others.
+        """
+        if others := sorted(set(installed_packages()) ^ set(self._packages)):
+            raise ConfigError(
+                f"Dask worker {worker.address} has other packages than the process that started "
+                f"the run: {_some(others)}. Install the same in both"
+            )
+        here = Code(scans=self._scans).modules(_files(self._job))
+        others = [name for name, its in self._modules.items() if its and here.get(name, its) != its]
+        if others:
+            raise ConfigError(
+                f"Dask worker {worker.address} has other code than the process that started the "
+                f"run: {_some(others)}. Install the same in both, and start the worker again"
+            )
+        folder = tempfile.mkdtemp(prefix="clepsydra-", dir=worker.local_directory)
+        _workers[self.name] = folder, Worker(self._job, folder)
 
     def teardown(self, worker: Any) -> None:
-        _workers.pop(self.name, None)
+        if self.name in _workers:
+            shutil.rmtree(_workers.pop(self.name)[0], ignore_errors=True)
 
 
 def run_node(token: str, name: str, known: Contents) -> Outcome:
-    """Run a node of the run with that token."""
-    return _workers[token].run(name, known)
+    """Run a node of the run with that token, and no other beside it: it may be of another run."""
+    with _one_at_a_time:
+        return _workers[token][1].run(name, known)
+
+
+def _files(job: Job) -> set[Path]:
+    found: set[Path] = set()
+    for node in job.nodes.values():
+        found |= files_of_node(node, [job.catalog[name] for name in (*node.inputs, *node.outputs)])
+    return found
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

@@ -8,8 +8,8 @@ would write the same again.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset
@@ -22,7 +22,7 @@ from clepsydra.runners.contents import MISSING, Contents, is_kept, location
 from clepsydra.runners.values import digest, layers, texts
 from clepsydra.runners.worker import Outcome
 
-__all__ = ["ALWAYS", "RECORDS", "History"]
+__all__ = ["ALWAYS", "RECORDS", "History", "files_of_node"]
 
 ALWAYS = "always"
 """Tag of nodes that read the world, and not only their inputs.
@@ -66,16 +66,17 @@ class History:
         )
         scans = self._records.pop(_SCANS, {}).get("scans", {})
         self._contents = Contents()
-        self._writers: dict[str, str] = {}
         for record in self._records.values():
             self._contents.learn(record.get("files", {}))
-            for name, written in record.get("written", {}).items():
-                self._writers[name] = max(written, self._writers.get(name, ""))
         self._made_here = {_base(name) for name in pipeline.all_outputs()}
         self._code, self._scans = Code(scans=scans), scans
-        self._packages = installed_packages() if self.keeps_records else ""
+        self._packages = digest(installed_packages()) if self.keeps_records else ""
         self._named_in_parameters = self._texts_of_parameters()
         self._digests: dict[str, str | None] = {}
+        # Now, of all nodes: workers run the code as it is when they are made.
+        self._modules = {
+            node.name: self._modules_of(node) for node in pipeline.nodes if self.keeps_records
+        }
         self._now: dict[str, dict[str, Any]] = {}
 
     @property
@@ -125,31 +126,16 @@ class History:
             return
         self._contents.learn(outcome.files)
         now = self._now.pop(node.name)
-        outputs: dict[str, str | None] = {}
-        files = dict(now["files"])
-        written: dict[str, str] = {}
-        for name, its in outcome.outputs.items():
-            outputs[name] = its
-            if its is None:
-                # Two nodes never write the same: the time tells one writing from the next.
-                written[_base(name)] = self._writers[_base(name)] = str(time.time_ns())
+        outputs = outcome.outputs
         for name in set(node.inputs) & now["inputs"].keys():
             # What a node changes in its place is, the next time, what it has made of it.
             place = location(self._catalog[name])
             for output in outputs:
                 if place and place == location(self._catalog[output]):
                     now["inputs"][name] = outputs[output]
-        files |= outcome.files
-        self._save(
-            node,
-            {
-                **now,
-                "outputs": outputs,
-                "files": files,
-                "written": written,
-                "seconds": round(outcome.seconds, 4),
-            },
-        )
+        files = {**now["files"], **outcome.files}
+        seconds = round(outcome.seconds, 4)
+        self._save(node, {**now, "outputs": outputs, "files": files, "seconds": seconds})
 
     def close(self) -> None:
         """Keep what was read of the code, for the next run."""
@@ -170,27 +156,17 @@ class History:
 
     def _state(self, node: Node) -> dict[str, Any]:
         """What the node is made of now."""
-        names = list(dict.fromkeys([*node.inputs, *node.outputs]))
-        kept = [name for name in names if is_kept(self._catalog[name])]
-        called = list(layers(node.func))
-        sources = [file for function, _ in called for file in files_of(function)]
-        for name in kept:
-            sources += [
-                file for kind in type(self._catalog[name]).__mro__ for file in files_of(kind)
-            ]
-        specs = self._catalog.validator_specs
-        classes = [specs[name].class_path for name in kept if name in specs]
-        modules = self._code.modules(sources, [*self._named_in_parameters, *classes])
+        kept = self._kept(node)
         inputs, files = self._inputs(node)
         return {
             "call": _digest(
                 [
-                    *((_named(function), fixed) for function, fixed in called),
+                    *((_named(function), fixed) for function, fixed in layers(node.func)),
                     *(node._inputs, node._outputs, node.confirms),
                 ]
             ),
             "packages": self._packages,
-            "code": modules,
+            "code": self._modules[node.name],
             "entries": {name: self._entry(name) for name in kept},
             "parameters": {
                 _parameter(name): self._parameter_digest(name)
@@ -200,6 +176,17 @@ class History:
             "inputs": inputs,
             "files": files,
         }
+
+    def _kept(self, node: Node) -> list[str]:
+        names = dict.fromkeys([*node.inputs, *node.outputs])
+        return [name for name in names if is_kept(self._catalog[name])]
+
+    def _modules_of(self, node: Node) -> dict[str, str | None]:
+        kept = self._kept(node)
+        sources = files_of_node(node, [self._catalog[name] for name in kept])
+        specs = self._catalog.validator_specs
+        classes = [specs[name].class_path for name in kept if name in specs]
+        return self._code.modules(sources, [*self._named_in_parameters, *classes])
 
     def _inputs(self, node: Node) -> tuple[dict[str, str | None], dict[str, Any]]:
         inputs: dict[str, str | None] = {}
@@ -211,8 +198,6 @@ class History:
             if not getattr(dataset, "IS_CONTENT", True):
                 continue
             its, own = self._contents.of(dataset) if is_kept(dataset) else (None, {})
-            if its is None and is_kept(dataset) and _base(name) in self._writers:
-                its = f"written {self._writers[_base(name)]}"
             inputs[name] = its
             if _base(name) not in self._made_here:
                 files |= own
@@ -239,13 +224,16 @@ class History:
 
     def _outputs(self, node: Node, before: dict[str, Any]) -> str:
         """What is wrong with the outputs; nothing if they are as the node wrote them."""
-        wrong: dict[str, list[str]] = {"output missing": [], "output altered": []}
+        whats = ("output missing", "output cannot be compared", "output altered")
+        wrong: dict[str, list[str]] = {what: [] for what in whats}
         for name in node.outputs:
             dataset = self._catalog[name]
             its, files = self._contents.of(dataset)
             self._now[node.name]["files"] |= files
             if its == MISSING or (its is None and not dataset.exists()):
                 wrong["output missing"].append(name)
+            elif its is None:
+                wrong["output cannot be compared"].append(name)
             elif its != before["outputs"].get(name):
                 wrong["output altered"].append(name)
         return next((f"{what}: {_some(names)}" for what, names in wrong.items() if names), "")
@@ -270,6 +258,12 @@ class History:
             return []
         found = texts(self._catalog.load("parameters"))
         return sorted({text for text in found if "." in text and os.sep not in text})
+
+
+def files_of_node(node: Node, datasets: Iterable[AbstractDataset]) -> set[Path]:
+    """The files of a node's function, of what that holds, and of datasets."""
+    own = {file for function, _ in layers(node.func) for file in files_of(function)}
+    return own | {file for dataset in datasets for file in files_of(type(dataset))}
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:

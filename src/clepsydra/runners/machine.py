@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from clepsydra.errors import ConfigError
+from clepsydra.limits import cores_and_memory
 
 __all__ = ["PROCESSES_VARIABLE", "THREADS_VARIABLE", "Machine", "Share", "read_machine", "share"]
 
@@ -17,8 +17,9 @@ THREADS_VARIABLE = "CLEPSYDRA_THREADS"
 
 _LOGGER = logging.getLogger(__name__)
 _GB = 1 << 30
-# What a process is expected to need, and what is left to the parent and the system.
-_PROCESS_BYTES = _RESERVED_BYTES = _GB
+# What a process is expected to need, with a child of its own for models that take one, and what is
+# left to the parent and the system.
+_PROCESS_BYTES, _RESERVED_BYTES = 2 * _GB, _GB
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,7 @@ def read_machine(root: Path = Path("/")) -> Machine:
     Args:
         root: of the file system; another one in tests.
     """
-    cores = _affinity()
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for folder in _folders(root, "cpu"):
-        cores = min(cores, _quota(folder) or cores)
-    for folder in _folders(root, "memory"):
-        limits = (_number(folder / name) for name in ("memory.max", "memory.limit_in_bytes"))
-        memory = min([memory, *(limit for limit in limits if limit)])
-    return Machine(cores, memory)
+    return Machine(*cores_and_memory(root))
 
 
 def share(machine: Machine, processes: int | None = None, threads: int | None = None) -> Share:
@@ -107,47 +101,3 @@ def _given(name: str, value: int | None, variable: str) -> int | None:
         where = variable if value is None else f"runner parameter '{name}'"
         raise ConfigError(f"{where} is {text!r}: it must be a whole number from 1 up")
     return number
-
-
-def _affinity() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _folders(root: Path, controller: str) -> Iterator[Path]:
-    """Where the limits of this process are: those of its own group and of all above it."""
-    mount = root / "sys/fs/cgroup"
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, group = line.split(":", 2)
-        if controllers == "":
-            base = mount
-        elif controller in controllers.split(","):
-            base = mount / controller
-        else:
-            continue
-        folder = base / group.strip("/")
-        yield from (one for one in (folder, *folder.parents) if one == base or base in one.parents)
-
-
-def _quota(folder: Path) -> int | None:
-    """Whole cores that the group may use; nothing if it is not limited."""
-    try:
-        quota, period = (folder / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        quota = str(_number(folder / "cpu.cfs_quota_us") or "max")
-        period = str(_number(folder / "cpu.cfs_period_us") or 0)
-    if quota == "max" or int(quota) <= 0 or int(period) <= 0:
-        return None
-    return max(1, int(quota) // int(period))
-
-
-def _number(path: Path) -> int | None:
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):
-        return None

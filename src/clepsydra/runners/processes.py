@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -29,7 +31,8 @@ class Processes:
     A pool of the standard library gives up all its nodes if one of its processes is killed, and
     does not tell which was whose. Here one node is lost, and it is known which.
 
-    A worker is the first of a process group: what a node has started ends with it.
+    A worker is the first of a process group: what a node has started ends with it. Temporary files
+    are in a folder of the run, so that none is left of a worker that was killed.
 
     Args:
         size: most processes at a time.
@@ -40,6 +43,7 @@ class Processes:
         self._size, self._job = size, job
         method = os.environ.get("KEDRO_MP_CONTEXT") or None
         self._context: Any = multiprocessing.get_context(method)
+        self._folder: str | None = None
         self._idle: list[_Process] = []
         self._busy: dict[str, _Process] = {}
 
@@ -48,8 +52,11 @@ class Processes:
         return self._size - len(self._busy)
 
     def submit(self, name: str, known: Contents, priority: float) -> None:
+        self._folder = self._folder or tempfile.mkdtemp(prefix="clepsydra-")
         while True:
-            process = self._idle.pop() if self._idle else _Process(self._context, self._job)
+            process = (
+                self._idle.pop() if self._idle else _Process(self._context, self._job, self._folder)
+            )
             try:
                 process.connection.send((name, known))
             except OSError:  # killed while it was idle
@@ -81,15 +88,18 @@ class Processes:
         for process in [*self._idle, *self._busy.values()]:
             process.end()
         self._idle, self._busy = [], {}
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
 
 
 class _Process:
     """A worker, and this side of its pipe."""
 
-    def __init__(self, context: Any, job: Job):
+    def __init__(self, context: Any, job: Job, folder: str):
         self.connection, other = context.Pipe()
         self._process: BaseProcess = context.Process(
-            target=_work, args=(other, self.connection, job), name="clepsydra-worker"
+            target=_work, args=(other, self.connection, job, folder), name="clepsydra-worker"
         )
         self._process.start()
         other.close()
@@ -118,27 +128,27 @@ class _Process:
         return exit_code
 
 
-def _work(connection: Connection, other: Connection, job: Job) -> None:
+def _work(connection: Connection, other: Connection, job: Job, folder: str) -> None:
     other.close()
     os.setpgid(0, 0)
     # What the parent does at a signal is not what a worker does.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    worker = Worker(job)
-    while True:
-        try:
+    threading.Thread(target=_end_with, args=(os.getppid(), folder), daemon=True).start()
+    worker = Worker(job, folder)
+    with suppress(EOFError, ConnectionError):  # the parent is gone
+        while True:
             name, known = connection.recv()
-        except EOFError:
-            return
-        outcome = worker.run(name, known)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        connection.send(outcome)
+            outcome = worker.run(name, known)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            connection.send(outcome)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
-def _end_with(parent: int) -> None:
+def _end_with(parent: int, folder: str) -> None:
     """End this process and what it has started when its parent is gone, however that ended."""
     while os.getppid() == parent:
         time.sleep(_POLL_SECONDS)
+    shutil.rmtree(folder, ignore_errors=True)
     os.killpg(os.getpgid(0), signal.SIGKILL)

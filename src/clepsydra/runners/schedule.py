@@ -8,7 +8,9 @@ import os
 import signal
 from abc import abstractmethod
 from collections import Counter
+from collections.abc import Callable
 from itertools import chain
+from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
@@ -16,7 +18,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro.runner.runner import AbstractRunner
 
-from clepsydra.environment import PARENT_RUN_VARIABLE, RUN_ID_VARIABLE
+from clepsydra.environment import EVENTS_VARIABLE, PARENT_RUN_VARIABLE, RUN_ID_VARIABLE
 from clepsydra.errors import ClepsydraError
 from clepsydra.runners.contents import Contents
 from clepsydra.runners.history import History
@@ -121,9 +123,17 @@ class ScheduledRunner(AbstractRunner):
                 )
             raise
         finally:
-            crew.stop()
-            history.close()
-            _save_manifest(rows, pipeline, catalog, run_id)
+            _try("stop the workers", crew.stop)
+            _try("keep what was read of the code", history.close)
+            _try(f"save '{MANIFEST}'", lambda: _save_manifest(rows, pipeline, catalog, run_id))
+
+
+def _try(what: str, action: Callable[[], None]) -> None:
+    """Beside the nodes: nothing of it is worth more than what they do, or their error."""
+    try:
+        action()
+    except Exception as error:  # of a disk, a store, a cluster
+        _LOGGER.warning("The runner cannot %s: %s: %s", what, type(error).__name__, error)
 
 
 class _Run:
@@ -212,6 +222,7 @@ class _Run:
             self._note(node, "failed", self._reasons[name])
             raise outcome.error from _TracebackOfWorkerError(outcome.trace)
         self._history.finish(node, outcome)
+        _try("keep what was noted of a node", lambda: _keep(outcome.events))
         self._note(node, "ran", self._reasons[name])
         _LOGGER.info("Completed node: %s (%d of %d)", name, len(self._rows), len(self._nodes))
         for follower in self._done(node):
@@ -235,6 +246,14 @@ class _Run:
 
     def _note(self, node: Node, action: str, reason: str) -> None:
         self._rows.append((node.name, (node.namespace or "").split(".")[0], action, reason))
+
+
+def _keep(events: str) -> None:
+    """Add what workers have noted to the file of this run."""
+    path = os.environ.get(EVENTS_VARIABLE)
+    if path and events:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(events)
 
 
 def _is_failure(ended: tuple[str, Outcome | Died]) -> bool:

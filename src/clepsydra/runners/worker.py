@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import pickle
+import tempfile
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset, AbstractVersionedDataset
 from kedro.pipeline.node import Node
 from kedro.runner.task import Task
 
-from clepsydra.environment import ONE_THREAD
+from clepsydra.environment import EVENTS_VARIABLE, ONE_THREAD
 from clepsydra.runners.contents import Contents, is_kept
 
 __all__ = ["Job", "Outcome", "Worker"]
@@ -69,6 +72,7 @@ class Outcome:
         seconds: that it took.
         outputs: dataset to the hash of what it wrote; nothing if there is none.
         files: signature and hash of each file, by path.
+        events: lines that hooks have noted of the node.
         error: why it failed, if it did.
         trace: the traceback of the error, which does not reach another process by itself.
     """
@@ -76,6 +80,7 @@ class Outcome:
     seconds: float
     outputs: dict[str, str | None] = field(default_factory=dict)
     files: dict[str, tuple[str, str]] = field(default_factory=dict)
+    events: str = ""
     error: Exception | None = None
     trace: str = ""
 
@@ -83,17 +88,17 @@ class Outcome:
 class Worker:
     """Runs nodes of a job, one after the other, in this process.
 
-    Kedro's hooks are set up once, and not at every node.
+    The process may be there for others too: what a node finds in the environment is put back when
+    it has ended. Kedro's hooks are set up once, and not at every node.
+
+    Args:
+        job: that the nodes are of.
+        folder: for their temporary files; whoever made it removes it.
     """
 
-    def __init__(self, job: Job):
-        from kedro.framework import project
-
-        os.environ.update(job.environment)
-        if job.package and job.package != project.PACKAGE_NAME:
-            Task._bootstrap_subprocess(job.package, job.logging)
-        self._job = job
-        self._hooks = Task._run_node_synchronization() if job.hooks is None else job.hooks
+    def __init__(self, job: Job, folder: str):
+        self._job, self._folder = job, folder
+        self._hooks = job.hooks
 
     def run(self, name: str, known: Contents) -> Outcome:
         """Run a node; an error is a part of the outcome.
@@ -103,25 +108,75 @@ class Worker:
             known: what is known of files that its outputs hold already.
         """
         job = self._job
-        node = job.nodes[name]
         started = time.perf_counter()
-        try:
-            for each in {*node.inputs, *node.outputs}:
-                if isinstance(job.catalog[each], AbstractVersionedDataset):
-                    job.catalog.release(each)  # another process may have saved a newer version
-            Task(node, job.catalog, job.is_async, self._hooks, job.run_id).execute()
-        except Exception as error:
-            trace = "".join(traceback.format_exception(error))
-            return Outcome(time.perf_counter() - started, error=_sendable(error), trace=trace)
-        seconds = time.perf_counter() - started
-        outputs: dict[str, str | None] = {}
-        files: dict[str, tuple[str, str]] = {}
-        for output in node.outputs:
-            dataset: AbstractDataset = job.catalog[output]
-            if is_kept(dataset):
-                outputs[output], own = known.of(dataset)
-                files |= own
-        return Outcome(seconds, outputs, files)
+        with _temporary_files_in(self._folder), ExitStack() as stack:
+            try:
+                events = Path(self._folder, f"events-{os.urandom(8).hex()}")
+                own = {EVENTS_VARIABLE: str(events)} if EVENTS_VARIABLE in job.environment else {}
+                stack.enter_context(_environment({**job.environment, **own}))
+                if self._hooks is None:
+                    self._hooks = _new_hooks(job)
+                node = job.nodes[name]
+                for each in {*node.inputs, *node.outputs}:
+                    if isinstance(job.catalog[each], AbstractVersionedDataset):
+                        job.catalog.release(each)  # another process may have saved a newer version
+                started = time.perf_counter()
+                Task(node, job.catalog, job.is_async, self._hooks, job.run_id).execute()
+            except Exception as error:
+                trace = "".join(traceback.format_exception(error))
+                return Outcome(time.perf_counter() - started, error=_sendable(error), trace=trace)
+            seconds = time.perf_counter() - started
+            outputs: dict[str, str | None] = {}
+            files: dict[str, tuple[str, str]] = {}
+            for output in node.outputs:
+                dataset: AbstractDataset = job.catalog[output]
+                if is_kept(dataset):
+                    outputs[output], own_files = known.of(dataset)
+                    files |= own_files
+            return Outcome(seconds, outputs, files, _taken(events))
+
+
+def _new_hooks(job: Job) -> Any:
+    from kedro.framework import project
+
+    if job.package and job.package != project.PACKAGE_NAME:
+        Task._bootstrap_subprocess(job.package, job.logging)
+    return Task._run_node_synchronization()
+
+
+def _taken(file: Path) -> str:
+    """What is in the file, which is deleted; nothing if there is none."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        file.unlink()
+    except OSError:
+        return ""
+    return text
+
+
+@contextmanager
+def _environment(own: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
+    try:
+        yield
+    finally:
+        for name, its in before.items():
+            if its is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = its
+
+
+@contextmanager
+def _temporary_files_in(folder: str) -> Iterator[None]:
+    """Also of processes that are started."""
+    before, tempfile.tempdir = tempfile.tempdir, folder
+    try:
+        with _environment({"TMPDIR": folder}):
+            yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _sendable(error: Exception) -> Exception:
