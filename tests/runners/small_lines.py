@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,15 @@ def kill_itself(value: int, *, folder: str, times: int) -> int:
     return value + 1
 
 
+def mix_once_killed(*values: int, salt: int, mark: str) -> int:
+    """What `mix_slowly` gives, in a process that is killed half way the first time."""
+    if not Path(mark).exists():
+        time.sleep(0.01)
+        Path(mark).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return mix_slowly(*values, salt=salt)
+
+
 def catalog_of(
     folder: Path,
     names: Iterable[str],
@@ -110,14 +119,20 @@ def run(pipeline: Pipeline, catalog: Any, run_id: str = "run", **options: Any) -
     return ran(catalog)
 
 
-def ladder(rungs: int) -> tuple[Pipeline, list[str]]:
-    """Two nodes side by side on each rung, both of which read both of the rung before."""
+def ladder(rungs: int, killed: Mapping[str, Path] | None = None) -> tuple[Pipeline, list[str]]:
+    """Two nodes side by side on each rung, both of which read both of the rung before.
+
+    Those in `killed` lose their process once, and mark it by a file.
+    """
     nodes, names = [], ["left_0", "right_0"]
     for rung in range(1, rungs + 1):
         for side, salt in (("left", 1), ("right", 2)):
             before = [f"left_{rung - 1}", f"right_{rung - 1}"]
             name = f"{side}_{rung}"
-            nodes.append(Node(bind(mix_slowly, salt=salt), before, name, name=f"make_{name}"))
+            work = bind(mix_slowly, salt=salt)
+            if killed and name in killed:
+                work = bind(mix_once_killed, salt=salt, mark=str(killed[name]))
+            nodes.append(Node(work, before, name, name=f"make_{name}"))
             names.append(name)
     return Pipeline(nodes), names
 
