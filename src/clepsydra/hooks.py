@@ -206,7 +206,8 @@ def _check_clock(pipeline: Pipeline, catalog: Any) -> None:
     `as_of` enters the data in the first stages only. A later one run by itself would publish one
     day's forecasts under another's name.
     """
-    if not {"clock", "panel", "windows"} & pipeline.inputs() or not catalog.exists("clock"):
+    tables = {name.partition("@")[0].rpartition(".")[2] for name in pipeline.inputs()}
+    if not {"clock", "panel", "windows"} & tables or not catalog.exists("clock"):
         return
     as_of, known = parse_as_of(catalog.load("params:as_of")), catalog.load("clock")["as_of"]
     if as_of is not None and as_of.isoformat() != known:

@@ -20,10 +20,12 @@ from kedro.framework.startup import bootstrap_project
 bootstrap_project(".")
 from clepsydra.pipeline_registry import STAGES, register_pipelines
 pipelines = register_pipelines()
+def tables(names):
+    return sorted({name.split("@")[0] for name in names})
 print(json.dumps({
     stage: {
-        "reads": sorted({name for node in pipelines[stage].nodes for name in node.inputs}),
-        "writes": sorted({name for node in pipelines[stage].nodes for name in node.outputs}),
+        "reads": tables(name for node in pipelines[stage].nodes for name in node.inputs),
+        "writes": tables(name for node in pipelines[stage].nodes for name in node.outputs),
     }
     for stage in STAGES
 }))

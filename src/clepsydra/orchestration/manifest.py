@@ -70,7 +70,8 @@ def stage_graph(datasets: dict[str, tuple[set[str], set[str]]]) -> dict[str, lis
     """Which stages each stage waits for: the transitive reduction of who reads whose datasets.
 
     Args:
-        datasets: stage to the names it reads and the names it writes, in the order of the line.
+        datasets: stage to the names it reads and the names it writes, in the order of the line. A
+            table is the same one however it is read: `panel@values` is `panel`.
 
     Raises:
         ValueError: a stage reads what only later stages produce.
@@ -78,8 +79,11 @@ def stage_graph(datasets: dict[str, tuple[set[str], set[str]]]) -> dict[str, lis
     Examples:
         >>> stage_graph({"a": (set(), {"x"}), "b": ({"x"}, {"y"}), "c": ({"x", "y"}, set())})
         {'a': [], 'b': ['a'], 'c': ['b']}
+        >>> stage_graph({"a": (set(), {"x@pandas"}), "b": ({"x@file"}, set())})
+        {'a': [], 'b': ['a']}
     """
     order = list(datasets)
+    datasets = {stage: (_tables(its[0]), _tables(its[1])) for stage, its in datasets.items()}
     reduced: dict[str, list[str]] = {}
     ancestors: dict[str, set[str]] = {}
     for position, stage in enumerate(order):
@@ -128,6 +132,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     sys.stderr.write(f"{path} does not match the registered pipelines. Run: {_COMMAND}\n")
     return 1
+
+
+def _tables(names: set[str]) -> set[str]:
+    return {name.partition("@")[0] for name in names}
 
 
 def _description(stage: str) -> str:
