@@ -122,10 +122,13 @@ def test_misspelt_or_wrong_parameters(shops, options, changes, said):
     assert said in refused(shops(daily_rows(), **changes), *options)
 
 
-def test_a_model_that_cannot_be_built_stops_the_run_before_the_data_are_cleaned(shops):
+@pytest.mark.parametrize(
+    "options", [["--runner=SequentialRunner"], ["--runner-params=processes=1"]]
+)
+def test_a_model_that_cannot_be_built_stops_the_run_before_the_data_are_cleaned(shops, options):
     models = {**MODELS, "trees": {"engine": "mlforecast", "options": {"estimator": "sklearn.Such"}}}
     line = shops(daily_rows(), models=models)
-    done = line.run("--runner=SequentialRunner", check=False)
+    done = line.run(*options, check=False)
     assert "model 'trees' (engine 'mlforecast')" in message_of(done)
     assert not (line.data / "03_primary/panel.parquet").exists()
 
@@ -143,10 +146,11 @@ def test_as_of_long_after_the_data(shops):
     assert "correct as_of" in message
 
 
-def test_later_stages_refuse_the_data_of_another_day(shops):
+@pytest.mark.parametrize("stage", ["explore", "split"])
+def test_later_stages_refuse_the_data_of_another_day(shops, stage):
     line = shops(daily_rows())
     line.run("--pipelines=collect,clean", "--params", "as_of=2024-03-20")
-    done = line.run("--pipelines=split", "--params", "as_of=2024-03-22", check=False)
+    done = line.run(f"--pipelines={stage}", "--params", "as_of=2024-03-22", check=False)
     assert done.returncode == 1
     assert "this run is as of 2024-03-22, but the data at hand are those of" in done.stderr
 

@@ -162,6 +162,10 @@ class _Run:
         order = [node.name for node in pipeline.nodes]
         seconds = {name: history.expected_seconds(node) for name, node in self._nodes.items()}
         self._paths = critical_paths(order, self._followers, seconds)
+        for node in pipeline.nodes:
+            if not node.outputs and not self._waits_for[node.name]:
+                # A check, before hours are spent on what it may refuse.
+                self._paths[node.name] = sum(seconds.values())
         self._uses = Counter(chain.from_iterable(node.inputs for node in pipeline.nodes))
         self._ready: list[tuple[float, str]] = []
         self._reasons: dict[str, str] = {}
