@@ -13,7 +13,7 @@ parallelism (`overhead_direct.py`), which does none of the rest. Both may use al
 Series are monthly, of 120 to 144 months (`series.py`), forecast 18 months ahead. LightGBM forecasts
 recursively from twelve lags of seasonal differences. Every window is fitted anew. The line has the
 median of its models besides. `ratio_1000` is the line's time less 8 seconds for its start over the
-script's; `ratio_10000` has no allowance.
+script's; `ratio_10000` has no allowance. One round of each; the machine should do nothing else.
 
 Prints a table and writes `benchmarks/results/overhead.json`.
 """

@@ -4,7 +4,8 @@ The train stage, on 1,000 monthly series (`series.py`) and models of single seri
 dynamic optimized theta, AutoCES, AutoETS), under Kedro's SequentialRunner, its ParallelRunner, and
 the ProcessRunner that `kedro run` takes here: one thread a process in all. `speedup` is that of the
 ProcessRunner, from the start of the stage's first node to the end of its last. Then the whole line,
-from a raw file, with LightGBM over all series besides: the time of the command, start included.
+from a raw file, with LightGBM over all series besides: the time of the command, start included, for
+which there is no target. One round of each.
 
 All runs must make the same forecasts. Prints a table and writes `benchmarks/results/parallel.json`.
 """
