@@ -139,15 +139,24 @@ class Contents:
         return _digest(repr(sorted((url, its[1]) for url, its in files.items())).encode()), files
 
 
-def _files_in(root: Path) -> Iterator[Path]:
-    """Files at every depth, but those that begin with a dot: locks and files not yet whole."""
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            path = Path(folder, name)
-            with suppress(FileNotFoundError):
-                if not name.startswith(".") and path.stat():
-                    yield path
+def _files_in(root: Path, around: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """Files at every depth, but those that begin with a dot: locks and files not yet whole.
+
+    Links to folders are followed, but for one to a folder that it lies in (`around`).
+    """
+    real = os.path.realpath(root)
+    if real in around:
+        return
+    entries: list[os.DirEntry[str]] = []
+    with suppress(OSError), os.scandir(root) as found:  # such as one that may not be read
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _files_in(Path(entry.path), around | {real})
+        elif entry.is_file():
+            yield Path(entry.path)
 
 
 def _new_hash() -> Any:
