@@ -108,6 +108,11 @@ def actions(catalog: Any) -> pd.DataFrame:
     return catalog.load("run_manifest").set_index("node")
 
 
+def reasons(catalog: Any) -> dict[str, str]:
+    """Why the last run did with each node what it did."""
+    return actions(catalog)["reason"].to_dict()
+
+
 def ran(catalog: Any) -> set[str]:
     manifest = actions(catalog)
     return set(manifest.index[manifest["action"] == "ran"])
