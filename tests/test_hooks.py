@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +15,7 @@ from kedro.framework.hooks.manager import _create_hook_manager
 from kedro.io import DataCatalog, DatasetError, MemoryDataset
 from kedro.pipeline import Pipeline, node
 from kedro.runner import SequentialRunner
+from threadpoolctl import threadpool_info
 
 from clepsydra.config import ModelsConfig
 from clepsydra.environment import EVENTS_VARIABLE, PARENT_RUN_VARIABLE, RUN_ID_VARIABLE
@@ -240,3 +244,29 @@ def test_sessions_of_an_orchestrator_make_one_profile(
     assert profile["run_id"].tolist() == ["whole", "whole"]
     assert profile["waited_seconds"].iloc[1] < profile["start"].diff().iloc[1].total_seconds() + 1
     assert "1 node, " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("fails_at", ["load", "run"])
+def test_a_worker_of_several_runs_times_each_and_has_the_threads_of_each(
+    tmp_path: Path, run_environment: pytest.MonkeyPatch, fails_at: str
+) -> None:
+    """The hooks of a process outlive its runs; one that failed has no part in the next."""
+    hooks, noted = LineHooks(), GOOD.nodes[1]
+    for number, threads in enumerate((2, 1)):
+        path = tmp_path / f"events-{number}"
+        run_environment.setenv(EVENTS_VARIABLE, str(path))
+        run_environment.setenv("OMP_NUM_THREADS", str(threads))
+        began = time.time()
+        hooks.before_dataset_loaded(noted)
+        blas = [its for its in threadpool_info() if its["user_api"] == "blas"]
+        assert {its["num_threads"] for its in blas} == {threads}
+        if number == 0:
+            if fails_at != "load":
+                hooks.before_node_run(noted)
+            time.sleep(0.1)
+            continue
+        hooks.before_node_run(noted)
+        hooks.after_node_run(noted)
+        hooks.after_dataset_saved(noted)
+    event = json.loads(path.read_text())
+    assert event["start"]["time"] >= began

@@ -13,6 +13,7 @@ import logging
 import os
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +41,22 @@ __all__ = ["LineHooks"]
 _LOGGER = logging.getLogger(__name__)
 
 
+@dataclass
+class _Begun:
+    """A node that has begun: the file that what it takes is noted in, and outputs saved so far."""
+
+    events: str
+    watch: NodeWatch
+    saved: int = 0
+
+
 class LineHooks:
     """What the line adds to a Kedro run."""
 
     def __init__(self) -> None:
-        self._watches: dict[str, NodeWatch] = {}
-        self._saved: dict[str, int] = {}
+        self._begun: dict[str, _Begun] = {}
         self._run_started = 0.0
-        self._thread_limit: threadpool_limits | None = None
+        self._threads: int | None = None
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
@@ -69,7 +78,7 @@ class LineHooks:
         handle, path = tempfile.mkstemp(prefix="clepsydra-events-", suffix=".jsonl")
         os.close(handle)
         os.environ[EVENTS_VARIABLE] = path
-        self._watches.clear()
+        self._begun.clear()
         self._run_started = time.time()
 
     @hook_impl
@@ -81,11 +90,14 @@ class LineHooks:
         self._begin(node)  # one that loads nothing
 
     def _begin(self, node: Node) -> None:
-        if node.name not in self._watches:
-            self._watches[node.name] = NodeWatch()
-            self._saved[node.name] = 0
-        if self._thread_limit is None:
-            self._thread_limit = threadpool_limits(int(os.environ.get("OMP_NUM_THREADS", "1")))
+        # One that failed, in a worker that is now another run's, has begun with another file.
+        events, begun = os.environ.get(EVENTS_VARIABLE, ""), self._begun.get(node.name)
+        if begun is None or begun.events != events:
+            self._begun[node.name] = _Begun(events, NodeWatch())
+        threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
+        if threads != self._threads:
+            threadpool_limits(threads)
+            self._threads = threads
 
     @hook_impl
     def after_node_run(self, node: Node) -> None:
@@ -94,17 +106,18 @@ class LineHooks:
 
     @hook_impl
     def after_dataset_saved(self, node: Node) -> None:
-        self._saved[node.name] = self._saved.get(node.name, 0) + 1
-        if self._saved[node.name] == len(node.outputs):
-            self._write_event(node)
+        if begun := self._begun.get(node.name):
+            begun.saved += 1
+            if begun.saved == len(node.outputs):
+                self._write_event(node)
 
     def _write_event(self, node: Node) -> None:
-        path, watch = os.environ.get(EVENTS_VARIABLE), self._watches.pop(node.name, None)
-        if not path or watch is None:
+        begun = self._begun.pop(node.name, None)
+        if begun is None or not begun.events:
             return
         try:
-            with Path(path).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(watch.event(node.name)) + "\n")
+            with Path(begun.events).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(begun.watch.event(node.name)) + "\n")
         except OSError as error:
             _LOGGER.warning("What node '%s' took cannot be noted: %s", node.name, error)
 

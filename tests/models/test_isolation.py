@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from clepsydra.cost import Cost
 from clepsydra.models.isolation import Isolation
 
 IDS = pd.Index([f"s{number:04}" for number in range(1000)])
-PLACE = "(test_isolation.py:30)"
+PLACE = "(test_isolation.py:33)"
 
 
 def work(ids: list[str], bad: set[str], how: str, log: str = "") -> list[str]:
@@ -27,6 +28,8 @@ def work(ids: list[str], bad: set[str], how: str, log: str = "") -> list[str]:
             time.sleep(60)
         if how == "die":
             os._exit(3)
+        if how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
         raise ValueError("a bad series" if how == "raise" else f"bad: {ids[0]}")
     return ids
 
@@ -106,19 +109,27 @@ def test_parts_are_as_large_as_their_share_of_the_time_out(tmp_path: Any) -> Non
     assert sum(sizes[0.5]) == len(IDS)
 
 
-def test_a_process_that_may_not_start_another_does_the_work_itself(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class Daemon:
-        daemon = True
+def _in_a_daemon(answers: Any) -> None:
+    assert multiprocessing.current_process().daemon
+    outcomes = []
+    for how, timeout in (("hang", 2.0), ("kill", 20.0)):
+        with Isolation() as isolation:
+            outcomes.append(run(isolation, {"s0003"}, how, IDS[:6], timeout=timeout)[:2])
+    answers.send(outcomes)
 
-    current: Callable[[], Any] = Daemon
-    monkeypatch.setattr("multiprocessing.current_process", current)
-    with Isolation() as isolation:
-        done, reasons, _ = run(isolation, {"s0001"}, timeout=5.0)
-        assert isolation._pool is None
-    assert len(done) == len(IDS) - 1
-    assert set(reasons) == {"s0001"}
+
+def test_deadlines_and_crashes_are_kept_apart_in_a_daemonic_process_too() -> None:
+    """Such as workers of Dask with a nanny, and of Celery."""
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.Process(target=_in_a_daemon, args=(there,), daemon=True)
+    process.start()
+    there.close()
+    (hung, why_hung), (killed, why_killed) = here.recv()
+    process.join()
+    others = [uid for uid in IDS[:6] if uid != "s0003"]
+    assert hung == killed == others
+    assert why_hung == {"s0003": "timed out after 2 s"}
+    assert why_killed == {"s0003": "its process ended with exit code -9"}
 
 
 class OddError(Exception):
@@ -142,7 +153,7 @@ def test_an_error_that_no_other_process_can_read_is_a_reason_of_one_series(
     with Isolation() as isolation:
         parts = list(isolation.run(odd, lambda part: (list(part),), IDS, reasons, Cost(), timeout))
     assert len([uid for part in parts for uid in part]) == len(IDS) - 1
-    assert reasons == {"s0007": "OddError: 7: no luck (test_isolation.py:133)"}
+    assert reasons == {"s0007": "OddError: 7: no luck (test_isolation.py:144)"}
 
 
 class Unreadable:

@@ -18,9 +18,11 @@ from kedro.io.data_catalog import SharedMemoryDataCatalog
 from kedro.pipeline import Node, Pipeline
 
 from clepsydra.binding import bind
+from clepsydra.cost import Cost
 from clepsydra.datasets.atomic import JSONDataset, ParquetDataset
 from clepsydra.datasets.records import NodeRecordsDataset
 from clepsydra.environment import EVENTS_VARIABLE, RUN_ID_VARIABLE
+from clepsydra.models.isolation import Isolation
 from clepsydra.runners import ProcessRunner
 
 
@@ -61,6 +63,40 @@ class OddError(Exception):
 def sleep_long(*values: int) -> int:
     time.sleep(60)
     return 0
+
+
+def wait_until(value: int, *, begun: str, go_on: str) -> int:
+    """Says that it has begun, and ends when it is told to."""
+    Path(begun).touch()
+    while not Path(go_on).exists():
+        time.sleep(0.02)
+    return value
+
+
+def fail_beside(value: int, *, begun: str) -> int:
+    """Fails when the other one has begun."""
+    while not Path(begun).exists():
+        time.sleep(0.02)
+    return fail(value)
+
+
+def do_in_isolation(value: int) -> list[Any]:
+    """Series that went well and reasons of the others, of which one hangs and one is killed."""
+    reasons: dict[str, str] = {}
+    with Isolation() as isolation:
+        ids = pd.Index(["fine", "hangs", "dies", "also fine"])
+        parts = isolation.run(
+            _hang_or_die, lambda part: (list(part),), ids, reasons, Cost(), timeout=2.0
+        )
+        return [[uid for part in parts for uid in part], reasons]
+
+
+def _hang_or_die(ids: list[str]) -> list[str]:
+    if "hangs" in ids:
+        time.sleep(60)
+    if "dies" in ids:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return ids
 
 
 def kill_itself(value: int, *, folder: str, times: int) -> int:
@@ -106,6 +142,11 @@ def catalog_of(
 def actions(catalog: Any) -> pd.DataFrame:
     """What the last run did with each node, and why."""
     return catalog.load("run_manifest").set_index("node")
+
+
+def reasons(catalog: Any) -> dict[str, str]:
+    """Why the last run did with each node what it did."""
+    return actions(catalog)["reason"].to_dict()
 
 
 def ran(catalog: Any) -> set[str]:

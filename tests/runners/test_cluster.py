@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +25,6 @@ from clepsydra.binding import bind
 from clepsydra.environment import EVENTS_VARIABLE, RUN_ID_VARIABLE
 from clepsydra.errors import ConfigError
 from clepsydra.runners import DaskRunner, ProcessRunner
-from clepsydra.runners.code import Code
 from clepsydra.runners.schedule import WorkerDiedError
 from clepsydra.runners.worker import Job
 
@@ -35,46 +35,55 @@ RUNGS = 20
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[tuple[str, list[Any]]]:
-    """A scheduler and three workers, as an administrator would start them."""
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """A function that starts a scheduler or a worker, as an administrator would."""
     contact = tmp_path / "scheduler.json"
-    started = []
+    started: list[subprocess.Popen[bytes]] = []
 
-    def start(kind: str, *options: str) -> None:
+    def begin(kind: str, *options: str, path: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+        environment = {**ENVIRONMENT}
+        environment["PYTHONPATH"] = os.pathsep.join([*path, ENVIRONMENT["PYTHONPATH"]])
         command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *options]
-        started.append(subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL))
+        command += ["--scheduler-file", str(contact), "--host", "127.0.0.1", "--no-dashboard"]
+        if kind == "scheduler":
+            command += ["--port", "0", "--no-jupyter"]
+        else:
+            command += ["--nthreads", "1", "--local-directory", str(tmp_path / "space")]
+        started.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
+        return started[-1]
 
-    try:
-        start(
-            "scheduler",
-            *("--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(contact)),
-            *("--no-dashboard", "--no-jupyter"),
-        )
-        for _ in range(3):
-            start(
-                "worker",
-                *("--scheduler-file", str(contact), "--host", "127.0.0.1", "--nthreads", "1"),
-                *("--no-dashboard", "--local-directory", str(tmp_path / "space"), "--no-nanny"),
-            )
-        from distributed import Client
-
-        while not contact.exists():
-            time.sleep(0.1)
-        with Client(scheduler_file=str(contact), timeout=60) as client:
-            client.wait_for_workers(3, timeout=60)
-            address = client.scheduler.address
-        yield address, started[1:]
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
 
 
-def catalog_in(folder: Path, names: list[str]) -> Any:
+def address_of(folder: Path, n_workers: int) -> str:
+    """Of the scheduler, when it has so many workers."""
+    from distributed import Client
+
+    contact = folder / "scheduler.json"
+    while not contact.exists():
+        time.sleep(0.1)
+    with Client(scheduler_file=str(contact), timeout=60) as client:
+        if n_workers:
+            client.wait_for_workers(n_workers, timeout=60)
+        return client.scheduler.address
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, start: Callable[..., Any]) -> tuple[str, list[Any]]:
+    """A scheduler and three workers, one of which has a nanny."""
+    start("scheduler")
+    workers = [start("worker", *options) for options in (["--no-nanny"], ["--no-nanny"], [])]
+    return address_of(tmp_path, 3), workers
+
+
+def catalog_in(folder: Path, names: list[str], parameters: dict[str, Any] | None = None) -> Any:
     folder.mkdir(exist_ok=True)
     for side in ("left_0", "right_0"):
         (folder / f"{side}.json").write_text("3")
-    return catalog_of(folder, names, kind=DataCatalog)
+    return catalog_of(folder, names, parameters, kind=DataCatalog)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -181,7 +190,7 @@ def test_a_cluster_without_a_worker_waits_for_one_and_says_so(
     assert not Path(temporary).exists()
 
 
-def test_a_worker_with_other_code_or_packages_refuses_the_run(
+def test_a_worker_with_other_packages_refuses_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from clepsydra.runners import dask_workers
@@ -194,18 +203,144 @@ def test_a_worker_with_other_code_or_packages_refuses_the_run(
     plugin.setup(worker)
     plugin.teardown(worker)
     assert list(tmp_path.glob("clepsydra-*")) == []
-    there = Code.modules
-
-    def other(self: Code, files: Any) -> dict[str, str | None]:
-        return there(self, files) | {"small_lines": None}
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Code, "modules", other)
-        with pytest.raises(ConfigError, match=r"10\.0\.0\.7:1 has other code.*: small_lines\."):
-            plugin.setup(worker)
     monkeypatch.setattr(dask_workers, "installed_packages", lambda: ("Python 2",))
     with pytest.raises(ConfigError, match=r"10\.0\.0\.7:1 has other packages.* and \d+ more"):
         plugin.setup(worker)
+
+
+@pytest.fixture
+def other_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pipeline, str]]:
+    """A line of a module that is here, and the folder of another one of the same name."""
+    for place, plus in (("here", 1), ("there", 2)):
+        (tmp_path / place).mkdir()
+        text = f"def step(value):\n    return value + {plus}\n"
+        (tmp_path / place / "own_step.py").write_text(text)
+        text = "class Model:\n    pass\n" + ("# another\n" if place == "there" else "")
+        (tmp_path / place / "own_model.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path / "here"))
+    step = importlib.import_module("own_step").step
+    # As if the module had been there before this process.
+    monkeypatch.setattr("clepsydra.runners.code._started", time.time() + 1)
+    yield Pipeline([Node(step, "left_0", "one", name="first")]), str(tmp_path / "there")
+    sys.modules.pop("own_step")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("named", ["own_step", "own_model"])
+def test_a_worker_with_other_code_refuses_the_run(
+    tmp_path: Path, start: Callable[..., Any], other_code: tuple[Pipeline, str], named: str
+) -> None:
+    line, there = other_code
+    if named == "own_model":
+        (Path(there) / "own_step.py").write_text((tmp_path / "here/own_step.py").read_text())
+    start("scheduler")
+    start("worker", path=(there,))
+    parameters = {"models": {"mine": {"engine": "own_model.Model"}}}
+    catalog = catalog_in(tmp_path / "data", ["left_0", "one"], parameters)
+    runner = DaskRunner(address=address_of(tmp_path, 1))
+    with pytest.raises(ConfigError, match=rf"^Dask worker tcp://127.* has other code.*: .*{named}"):
+        runner.run(line, catalog, run_id="run")
+    assert not (tmp_path / "data/one.json").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_worker_that_joins_late_refuses_the_run_too(
+    tmp_path: Path,
+    start: Callable[..., Any],
+    other_code: tuple[Pipeline, str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    line, there = other_code
+    monkeypatch.setattr("clepsydra.runners.cluster._SECONDS_TO_WAIT", 0.3)
+    start("scheduler")
+    address = address_of(tmp_path, 0)
+
+    def join() -> None:
+        while "has no worker" not in caplog.text:
+            time.sleep(0.05)
+        start("worker", path=(there,))
+
+    joining = threading.Thread(target=join)
+    joining.start()
+    catalog = catalog_in(tmp_path / "data", ["left_0", "one"])
+    with pytest.raises(ConfigError, match=r"^Dask worker tcp://127.* has other code.*own_step"):
+        DaskRunner(address=address).run(line, catalog, run_id="run")
+    joining.join()
+    assert not (tmp_path / "data/one.json").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_node_that_ends_after_its_run_has_failed_saves_nothing(
+    tmp_path: Path, start: Callable[..., Any]
+) -> None:
+    begun, go_on = str(tmp_path / "begun"), tmp_path / "go_on"
+    line = Pipeline(
+        [
+            Node(
+                bind(small_lines.wait_until, begun=begun, go_on=str(go_on)),
+                *("left_0", "slow"),
+                name="slow",
+            ),
+            Node(bind(small_lines.fail_beside, begun=begun), "left_0", "broken", name="broken"),
+        ]
+    )
+    start("scheduler")
+    for _ in range(2):
+        start("worker")
+    address = address_of(tmp_path, 2)
+    catalog = catalog_in(tmp_path / "data", ["left_0", "slow", "broken"])
+    with pytest.raises(RuntimeError, match="OddError"):
+        DaskRunner(address=address).run(line, catalog, run_id="run")
+    assert len(temporary_folders(tmp_path)) == 1, "of the node that still runs"
+    again = Pipeline([Node(small_lines.mix, "left_0", "slow", name="slow")])
+    DaskRunner(address=address).run(again, catalog, run_id="again")
+    written = (tmp_path / "data/slow.json").read_text()
+    assert small_lines.mix(3) == int(written) != 3, "what the next run gives is another"
+    go_on.touch()
+    for _ in range(300):
+        if not temporary_folders(tmp_path):
+            break
+        time.sleep(0.1)
+    assert temporary_folders(tmp_path) == []
+    assert (tmp_path / "data/slow.json").read_text() == written
+
+
+def temporary_folders(folder: Path) -> list[Path]:
+    return list((folder / "space").rglob("clepsydra-*"))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_series_that_hangs_or_dies_is_no_others_matter_in_a_worker_with_a_nanny(
+    tmp_path: Path,
+) -> None:
+    catalog = catalog_in(tmp_path, ["left_0", "one"])
+    line = Pipeline([Node(small_lines.do_in_isolation, "left_0", "one", name="first")])
+    DaskRunner(processes=1).run(line, catalog, run_id="run")
+    done, reasons = values(tmp_path)["one"]
+    assert done == ["fine", "also fine"]
+    assert reasons == {
+        "hangs": "timed out after 2 s",
+        "dies": "its process ended with exit code -9",
+    }
+
+
+def test_a_number_of_processes_is_not_that_of_another_cluster() -> None:
+    with pytest.raises(ConfigError, match=r"'address' and 'processes'.*tcp://10\.0\.0\.5:8786 "):
+        DaskRunner(address="tcp://10.0.0.5:8786", processes=2)
+
+
+def test_a_cluster_of_this_machine_that_cannot_be_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**options: Any) -> None:
+        raise RuntimeError("no process to be had")
+
+    monkeypatch.setattr("distributed.LocalCluster", fail)
+    catalog = catalog_in(tmp_path, ["left_0", "one"])
+    line = Pipeline([Node(small_lines.mix, "left_0", "one", name="first")])
+    with pytest.raises(ConfigError, match=r"2 processes cannot be started.*no process to be had"):
+        DaskRunner(processes=2).run(line, catalog)
 
 
 @pytest.mark.filterwarnings("ignore")

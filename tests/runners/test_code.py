@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -9,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import clepsydra
 from clepsydra.pipelines.train.nodes import backtest_models
 from clepsydra.runners import code
 from clepsydra.runners.code import Code, files_of, installed_packages
@@ -111,3 +116,50 @@ def test_packages_are_known_by_their_versions(
     (tmp_path / "site-packages/own-1.0.dist-info").mkdir(parents=True)
     monkeypatch.syspath_prepend(str(tmp_path / "site-packages"))
     assert installed_packages() != before
+
+
+@pytest.mark.parametrize("package", ["own", "own.deep"])
+def test_the_users_project_counts_where_it_is_installed(
+    project: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    installed = project / "site-packages"
+    installed.mkdir()
+    (project / "own").rename(installed / "own")
+    monkeypatch.syspath_prepend(str(installed))
+    start = installed / "own/a.py"
+    assert Code().modules([start]) == {}
+    before = Code(package=package).modules([start], ["own.idle.Model"])
+    assert {"own.a", "own.b", "own.c", "own.deep.d", "own.idle"} < set(before)
+    (installed / "own/c.py").write_text("")
+    after = Code(package=package).modules([start], ["own.idle.Model"])
+    assert after["own.c"] != before["own.c"]
+    assert after["own.b"] == before["own.b"]
+
+
+def test_this_project_counts_where_it_is_installed(tmp_path: Path) -> None:
+    """A wheel that is built anew has the same version."""
+    installed = tmp_path / "site-packages"
+    shutil.copytree(
+        Path(clepsydra.__file__).parent,
+        installed / "clepsydra",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    program = (
+        "import json, sys, clepsydra.binding\n"
+        "from clepsydra.runners.code import Code, files_of\n"
+        "json.dump(Code().modules(files_of(clepsydra.binding.bind)), sys.stdout)\n"
+    )
+
+    def found() -> dict[str, str]:
+        environment = {**os.environ, "PYTHONPATH": str(installed)}
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return json.loads(done.stdout)
+
+    before = found()
+    assert set(before) == {"clepsydra", "clepsydra.binding"}
+    path = installed / "clepsydra/binding.py"
+    path.write_text(path.read_text() + "# built anew\n")
+    after = found()
+    assert after["clepsydra.binding"] != before["clepsydra.binding"]
+    assert after["clepsydra"] == before["clepsydra"]

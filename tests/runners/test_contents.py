@@ -62,3 +62,22 @@ def test_files_of_another_file_system() -> None:
     dataset.save({"a": 2})
     assert contents.of(dataset)[0] != first
     files.store.clear()
+
+
+def test_links_to_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "parts", tmp_path / "elsewhere"
+    for folder in (root, elsewhere):
+        folder.mkdir()
+    (elsewhere / "a.parquet").write_text("1")
+    (elsewhere / "around").symlink_to(root)
+    for name in ("one", "two"):
+        (root / name).symlink_to(elsewhere)
+    (root / "self").symlink_to(root)
+    (root / "lost").symlink_to(tmp_path / "nowhere")
+    parts = ParquetPartsDataset(filepath=str(root))
+    before, files = Contents().of(parts)
+    found = {str(Path(file).relative_to(root)) for file in files}
+    assert {"one/a.parquet", "two/a.parquet"} <= found
+    assert {Path(name).name for name in found} == {"a.parquet"}
+    (elsewhere / "a.parquet").write_text("2")
+    assert Contents().of(parts)[0] != before

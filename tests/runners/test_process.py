@@ -22,6 +22,7 @@ from small_lines import actions, catalog_of, climb, ladder, run, values
 
 from clepsydra.binding import bind
 from clepsydra.runners import ProcessRunner
+from clepsydra.runners.locks import AlreadyRunningError
 from clepsydra.runners.processes import Processes
 from clepsydra.runners.schedule import WorkerDiedError
 
@@ -226,3 +227,22 @@ def test_the_longest_path_goes_first(tmp_path: Path) -> None:
     catalog = catalog_of(tmp_path, ["start", *"abcd"])
     run(line, catalog, processes=1)
     assert actions(catalog).index.tolist()[:2] == ["d_model", "b_long"]
+
+
+def test_a_run_of_the_same_nodes_in_the_same_folder_is_refused_while_another_has_them(
+    tmp_path: Path,
+) -> None:
+    other = Pipeline([Node(small_lines.mix, "left_0", "other", name="other")])
+    command = [sys.executable, str(SCRIPT), str(tmp_path), "300"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT) as process:
+        while not (tmp_path / "left_5.json").exists():
+            time.sleep(0.01)
+        for _ in range(2):
+            with pytest.raises(AlreadyRunningError, match=rf"node 'make_left_1'.*'{tmp_path}/rec"):
+                run(ladder(3)[0], climb(tmp_path, 3))
+            catalog = catalog_of(tmp_path, ["left_0", "other"])
+            assert run(other, catalog, force=True) == {"other"}, "its node is another"
+        assert process.poll() is None
+        process.kill()
+    for _ in range(2):
+        assert len(run(ladder(3)[0], climb(tmp_path, 3), force=True)) == 6, "nobody holds them"

@@ -101,8 +101,13 @@ class ParquetPartsDataset(ParquetDataset):
         folder = Path(super()._get_save_path())
         strange = [path for path in data if path.parent != folder]
         if strange:
-            raise DatasetError(f"'{strange[0]}' is not in '{folder}': correct its 'filepath'")
-        for path in set(folder.glob("*.parquet")) - set(data):
+            raise DatasetError(
+                f"'{strange[0]}' is not in '{folder}': correct the 'filepath' of the catalog entry "
+                f"of type {type(self).__name__} that has this folder, or that of the entries which "
+                f"say where its files are written"
+            )
+        # Those with a dot are not yet whole: they are another process's.
+        for path in set(folder.glob("[!.]*.parquet")) - set(data):
             path.unlink()
 
 

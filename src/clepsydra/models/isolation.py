@@ -145,10 +145,10 @@ class Isolation:
             arguments: what it is called with.
             deadline: seconds; without one it runs in this process.
         """
-        # A daemonic process, such as a worker of Celery's, may not start another.
-        if deadline is None or multiprocessing.current_process().daemon:
+        if deadline is None:
             return _measured(work, *arguments)
         if self._pool is None or not self._pool.active:
+            _allow_children()
             method = os.environ.get("KEDRO_MP_CONTEXT")
             self._pool = ProcessPool(1, context=multiprocessing.get_context(method))
         started = time.perf_counter()
@@ -220,6 +220,16 @@ class _Task(Generic[_Result]):
 
     def _each(self) -> float:
         return self.seconds / self.done if self.done else self.expected
+
+
+def _allow_children() -> None:
+    """Let this process start others, also if it is daemonic, as workers of Dask and Celery are.
+
+    `multiprocessing` forbids it, for the children of a process that is terminated with its parent
+    would be left over. Here they end with the work that they were given. The mark is this
+    process's own note: its parent has another, and terminates it as before.
+    """
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
 
 
 def described(error: Exception) -> str:

@@ -38,13 +38,14 @@ class DaskRunner(ScheduledRunner):
 
     Args:
         address: of the scheduler, e.g. `tcp://10.0.0.5:8786`; nothing for one of this machine.
-        processes: of the cluster of this machine; chosen, if not given.
+        processes: of the cluster of this machine, and of no other; chosen, if not given.
         threads: that a node may use.
         is_async: load and save in threads, as in Kedro.
         force: run every node, changed or not.
 
     Raises:
-        ConfigError: the extra `cluster` is not installed, or a number is not one from 1 up.
+        ConfigError: the extra `cluster` is not installed, a number is not one from 1 up, or both
+            `address` and `processes` are given.
     """
 
     def __init__(
@@ -62,6 +63,12 @@ class DaskRunner(ScheduledRunner):
             raise ConfigError(
                 "DaskRunner needs the extra 'cluster': pip install 'clepsydra[cluster]'"
             ) from None
+        if address is not None and processes is not None:
+            raise ConfigError(
+                f"DaskRunner has the runner parameters 'address' and 'processes': a cluster has as "
+                f"many as it has workers. Leave out 'processes', or start more workers: "
+                f"dask worker {address} --nthreads 1"
+            )
         self._address = address
         self._share = share(read_machine(), processes, threads)
 
@@ -84,7 +91,6 @@ class _Cluster:
         self._token = f"{job.run_id}-{os.urandom(8).hex()}"
         self._client: Any = None
         self._cluster: Any = None
-        self._settings: Any = None
         self._futures: dict[Any, str] = {}
 
     @property
@@ -138,40 +144,35 @@ class _Cluster:
                     )
 
     def stop(self) -> None:
-        if self._client is None:
-            return
-        if self._futures:
-            self._client.cancel(list(self._futures), force=True)
-        if self._cluster is None and self._client.status == "running":
-            self._client.unregister_worker_plugin(self._token)
-        self._client.close()
-        if self._cluster is not None:
-            self._cluster.close()
-            self._settings.__exit__(None, None, None)
-        self._client = self._cluster = None
+        client, self._client = self._client, None
+        cluster, self._cluster = self._cluster, None
+        if client is not None:
+            if self._futures:
+                client.cancel(list(self._futures), force=True)
+            if cluster is None and client.status == "running":
+                # From now on, what nodes that still run give is not saved.
+                client.unregister_worker_plugin(self._token)
+            client.close()
+        if cluster is not None:
+            cluster.close()
 
     def _connect(self) -> None:
-        import dask
-        from distributed import Client, LocalCluster
+        from distributed import Client
 
         from clepsydra.runners.dask_workers import JobPlugin
 
         logging.getLogger("distributed").setLevel(logging.WARNING)
-        if self._address is None:
-            # Nodes may start processes, which a daemonic one must not; until the end, for a worker
-            # that is killed is started again.
-            self._settings = dask.config.set({"distributed.worker.daemon": False})
-            self._cluster = LocalCluster(
-                n_workers=self._processes,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                dashboard_address=None,
-                memory_limit=0,
-            )
         try:
+            if self._address is None:
+                self._cluster = _cluster_of_this_machine(self._processes)
             self._client = Client(self._cluster or self._address, timeout=_SECONDS_TO_CONNECT)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
+            if self._address is None:
+                raise ConfigError(
+                    f"a Dask cluster of {self._processes} processes cannot be started on this "
+                    f"machine: {type(error).__name__}: {error}. Run fewer "
+                    f"(--runner-params=processes=1), or leave out --runner, which needs no cluster"
+                ) from error
             raise ConfigError(f"no Dask scheduler answers at '{self._address}': {error}") from None
         try:
             self._client.register_plugin(JobPlugin(self._token, self._job))
@@ -182,3 +183,16 @@ class _Cluster:
                 f"the Dask workers cannot run this project; is it installed there, at the same "
                 f"version? {type(error).__name__}: {error}"
             ) from error
+
+
+def _cluster_of_this_machine(processes: int) -> Any:
+    from distributed import LocalCluster
+
+    return LocalCluster(
+        n_workers=processes,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address=None,
+        memory_limit=0,
+    )

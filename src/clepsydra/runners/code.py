@@ -2,7 +2,8 @@
 
 Imports are read from the source, inside functions too, and nothing is imported for it. Modules that
 a text names (`"package.module.Class"`, as registries do) belong to it, and files that lie beside a
-module and are named in it. Installed packages are known by their names and versions.
+module and are named in it. Installed packages are known by their names and versions, but for this
+one and the user's own project, which may be built anew under the same version.
 
 What runs is what is in memory. Of a module that is loaded, and whose file has changed since this
 process began, nobody can tell which of the two is in memory: it has no hash.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.util
 import os
 import re
 import sys
@@ -31,6 +33,7 @@ _DOTTED = re.compile(r"[A-Za-z_]\w*(\.\w+)+")
 _FILE_NAME = re.compile(r"([\w-][\w.-]*/)*[\w-][\w.-]*\.\w{1,8}")
 _LONGEST = 200
 _INSTALLED = ("site-packages", "dist-packages")
+_THIS = Path(__file__).resolve().parents[1]
 
 
 def _start_of_process() -> float:
@@ -63,13 +66,20 @@ class Code:
         roots: folders that modules are imported from; those of `sys.path` if not given. What is
             installed, or comes with Python, is not a part of the project.
         scans: what was found in files before, by path: they are read again only if they changed.
+        package: of the user's project; it is a part of it even if it is installed.
 
     Attributes:
         scans: the same, of all files that were reached.
     """
 
-    def __init__(self, roots: Iterable[Path] | None = None, scans: dict[str, Any] | None = None):
+    def __init__(
+        self,
+        roots: Iterable[Path] | None = None,
+        scans: dict[str, Any] | None = None,
+        package: str | None = None,
+    ):
         self.scans = dict(scans or {})
+        self._own = {_THIS.name: _THIS, **_folder_of(package)}
         found = [Path(entry or ".").resolve() for entry in sys.path] if roots is None else roots
         self._roots = [root for root in found if root.is_dir() and not _is_installed(root)]
         self._files: dict[str, Path | None] = {}
@@ -93,7 +103,7 @@ class Code:
             start |= {path for text in key[1] if "." in text for path in self._named(text)}
             found: dict[str, str | None] = {}
             for path in start:
-                if not _is_installed(path):
+                if not _is_installed(path, tuple(self._own.values())):
                     found |= self._reach(path)
             self._modules[key] = dict(sorted(found.items()))
         return self._modules[key]
@@ -169,7 +179,8 @@ class Code:
         if head != name and self._file(head) is None and not self._is_namespace(head):
             return None
         relative = Path(*name.split("."))
-        for root in self._roots:
+        own = [self._own[head].parent] if head in self._own else []
+        for root in chain(self._roots, own):
             for path in (root / relative / "__init__.py", root / relative.with_suffix(".py")):
                 if path.is_file():
                     return path
@@ -190,7 +201,7 @@ def files_of(value: Any) -> tuple[Path, ...]:
 
 
 def is_own(value: Any) -> bool:
-    """Whether a function or a class is written in the project, and not in what is installed."""
+    """Whether a function or a class is written in this project, and not in what is installed."""
     return any(not _is_installed(file) for file in files_of(value))
 
 
@@ -261,8 +272,20 @@ def _inits_around(path: Path) -> Iterator[Path]:
             yield init
 
 
+def _folder_of(package: str | None) -> dict[str, Path]:
+    """The name of the outermost package to its folder, without importing it."""
+    head = (package or "").partition(".")[0]
+    spec = None
+    with suppress(ValueError):  # of a module that was made, and not imported
+        spec = importlib.util.find_spec(head) if head else None
+    places = list(spec.submodule_search_locations or []) if spec else []
+    return {head: Path(places[0]).resolve()} if places else {}
+
+
 @cache
-def _is_installed(path: Path) -> bool:
+def _is_installed(path: Path, own: tuple[Path, ...] = (_THIS,)) -> bool:
+    if any(folder in path.parents for folder in own):
+        return False
     if any(part in _INSTALLED for part in path.parts):
         return True
     standard = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")}

@@ -16,7 +16,7 @@ from typing import Any
 
 from kedro.io import AbstractDataset, AbstractVersionedDataset, DatasetError
 
-__all__ = ["MISSING", "Contents", "is_kept", "location"]
+__all__ = ["MISSING", "Contents", "is_kept", "is_local", "location"]
 
 MISSING = "missing"
 """What stands for the content of a file that is not there."""
@@ -29,6 +29,11 @@ _HASHES = ("ETag", "etag", "md5Hash", "content_md5", "md5", "crc32c")
 def is_kept(dataset: AbstractDataset) -> bool:
     """Whether what the dataset holds outlives the run."""
     return not getattr(dataset, "_EPHEMERAL", False)
+
+
+def is_local(dataset: AbstractDataset) -> bool:
+    """Whether the file or folder of the dataset is one of this machine's file systems."""
+    return getattr(dataset, "_protocol", "file") in ("file", "local")
 
 
 def location(dataset: AbstractDataset) -> str | None:
@@ -68,7 +73,7 @@ class Contents:
             return None, {}
         if path == "":
             return MISSING, {}
-        if getattr(dataset, "_protocol", "file") not in ("file", "local"):
+        if not is_local(dataset):
             return self._remote(dataset, path)
         root = Path(path)
         if root.is_dir():
@@ -98,7 +103,7 @@ class Contents:
     def within(self, dataset: AbstractDataset) -> Contents:
         """What is known of the files of a folder, for a process that adds some to it."""
         path = location(dataset)
-        if not path or getattr(dataset, "_protocol", "file") not in ("file", "local"):
+        if not path or not is_local(dataset):
             return Contents()
         root = Path(path)
         if not root.is_dir():
@@ -139,15 +144,24 @@ class Contents:
         return _digest(repr(sorted((url, its[1]) for url, its in files.items())).encode()), files
 
 
-def _files_in(root: Path) -> Iterator[Path]:
-    """Files at every depth, but those that begin with a dot: locks and files not yet whole."""
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            path = Path(folder, name)
-            with suppress(FileNotFoundError):
-                if not name.startswith(".") and path.stat():
-                    yield path
+def _files_in(root: Path, around: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """Files at every depth, but those that begin with a dot: locks and files not yet whole.
+
+    Links to folders are followed, but for one to a folder that it lies in (`around`).
+    """
+    real = os.path.realpath(root)
+    if real in around:
+        return
+    entries: list[os.DirEntry[str]] = []
+    with suppress(OSError), os.scandir(root) as found:  # such as one that may not be read
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _files_in(Path(entry.path), around | {real})
+        elif entry.is_file():
+            yield Path(entry.path)
 
 
 def _new_hash() -> Any:

@@ -8,19 +8,18 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from distributed import WorkerPlugin
+from distributed import WorkerPlugin, get_worker
 
 from clepsydra.errors import ConfigError
 from clepsydra.runners.code import Code, installed_packages
 from clepsydra.runners.contents import Contents
-from clepsydra.runners.history import files_of_node
+from clepsydra.runners.history import classes_of_validators, files_of_node, texts_of_parameters
 from clepsydra.runners.worker import Job, Outcome, Worker
 
 __all__ = ["JobPlugin", "run_node"]
 
 _workers: dict[str, tuple[str, Worker]] = {}
-
-
+_running: set[str] = set()
 _one_at_a_time = threading.Lock()
 _NAMED = 5
 
@@ -38,8 +37,9 @@ class JobPlugin(WorkerPlugin):
 
     def __init__(self, token: str, job: Job):
         self.name, self._job = token, job
-        code = Code()
-        self._modules = code.modules(_files(job))
+        self._texts = [*texts_of_parameters(job.catalog), *_classes(job)]
+        code = Code(package=job.package)
+        self._modules = code.modules(_files(job), self._texts)
         self._scans = code.scans
         self._packages = installed_packages()
 
@@ -54,7 +54,8 @@ class JobPlugin(WorkerPlugin):
                 f"Dask worker {worker.address} has other packages than the process that started "
                 f"the run: {_some(others)}. Install the same in both"
             )
-        here = Code(scans=self._scans).modules(_files(self._job))
+        code = Code(scans=self._scans, package=self._job.package)
+        here = code.modules(_files(self._job), self._texts)
         others = [name for name, its in self._modules.items() if its and here.get(name, its) != its]
         if others:
             raise ConfigError(
@@ -62,17 +63,42 @@ class JobPlugin(WorkerPlugin):
                 f"run: {_some(others)}. Install the same in both, and start the worker again"
             )
         folder = tempfile.mkdtemp(prefix="clepsydra-", dir=worker.local_directory)
-        _workers[self.name] = folder, Worker(self._job, folder)
+        token = self.name
+        _workers[token] = folder, Worker(self._job, folder, is_wanted=lambda: token in _workers)
 
     def teardown(self, worker: Any) -> None:
-        if self.name in _workers:
-            shutil.rmtree(_workers.pop(self.name)[0], ignore_errors=True)
+        """Called by Dask, in the worker, when the run has ended; a node of it may still run."""
+        folder, _ = _workers.pop(self.name, ("", None))
+        if folder and self.name not in _running:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def run_node(token: str, name: str, known: Contents) -> Outcome:
-    """Run a node of the run with that token, and no other beside it: it may be of another run."""
+    """Run a node of the run with that token, and no other beside it: it may be of another run.
+
+    Raises:
+        ConfigError: this worker's code or packages are others, or it has not heard of the run.
+    """
     with _one_at_a_time:
-        return _workers[token][1].run(name, known)
+        if token not in _workers:
+            # Of a worker that joins during a run Dask only logs that it has refused.
+            worker = get_worker()
+            plugin = worker.plugins.get(token)
+            if plugin is None:
+                raise ConfigError(
+                    f"Dask worker {worker.address} was given node '{name}' of a run that it does "
+                    f"not know: the run has ended, or the worker could not read its nodes. Start "
+                    f"the worker again; its log says what it could not read"
+                )
+            plugin.setup(worker)
+        folder, its = _workers[token]
+        _running.add(token)
+        try:
+            return its.run(name, known)
+        finally:
+            _running.discard(token)
+            if token not in _workers:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _files(job: Job) -> set[Path]:
@@ -80,6 +106,11 @@ def _files(job: Job) -> set[Path]:
     for node in job.nodes.values():
         found |= files_of_node(node, [job.catalog[name] for name in (*node.inputs, *node.outputs)])
     return found
+
+
+def _classes(job: Job) -> list[str]:
+    names = {name for node in job.nodes.values() for name in (*node.inputs, *node.outputs)}
+    return classes_of_validators(job.catalog, sorted(names))
 
 
 def _some(names: list[str]) -> str:

@@ -7,11 +7,13 @@ would write the same again.
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from kedro.framework import project
 from kedro.io import AbstractDataset
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
@@ -22,7 +24,14 @@ from clepsydra.runners.contents import MISSING, Contents, is_kept, location
 from clepsydra.runners.values import digest, layers, texts
 from clepsydra.runners.worker import Outcome
 
-__all__ = ["ALWAYS", "RECORDS", "History", "files_of_node"]
+__all__ = [
+    "ALWAYS",
+    "RECORDS",
+    "History",
+    "classes_of_validators",
+    "files_of_node",
+    "texts_of_parameters",
+]
 
 ALWAYS = "always"
 """Tag of nodes that read the world, and not only their inputs.
@@ -35,13 +44,20 @@ RECORDS = "node_records"
 
 # The record of what is in the files of the code; no node is called so.
 _SCANS = "(code)"
+# Of records and scans. It goes up when other things are kept in them, or found by them.
+_FORMAT = 1
+_KEYS = {"call", "packages", "code", "entries", "parameters", "inputs", "outputs", "files"}
 _NOTHING_CHANGED = "nothing changed"
 _LONG_TAG, _LONG_SECONDS, _SHORT_SECONDS = "models", 60.0, 1.0
 # Of a catalog entry: where the data are and how to get there is not what they are.
 _NOT_OF_CONTENT = {
-    *("filepath", "path", "credentials", "metadata", "version", "versioned", "fs_args"),
-    *("url", "connection", "save_version", "load_version"),
+    *("filepath", "path", "url", "connection", "credentials", "metadata"),
+    *("version", "versioned", "save_version", "load_version"),
 }
+# Of how to get there, this is how the bytes are read and written.
+_OPENING = ("open_args_load", "open_args_save")
+# Entries within an entry, as of partitions.
+_NESTED = ("dataset", "checkpoint")
 _NAMED = 3
 _WORLD = "the files of the source"
 
@@ -61,17 +77,18 @@ class History:
         self._store: AbstractDataset | None = None
         if RECORDS in catalog:
             self._store = catalog[RECORDS]
-        self._records: dict[str, dict[str, Any]] = (
-            self._store.load() if self._store is not None else {}
-        )
+        loaded = self._store.load() if self._store is not None else {}
+        self._records: dict[str, dict[str, Any]] = {
+            name: record for name, record in loaded.items() if _is_readable(name, record)
+        }
         scans = self._records.pop(_SCANS, {}).get("scans", {})
         self._contents = Contents()
         for record in self._records.values():
             self._contents.learn(record.get("files", {}))
         self._made_here = {_base(name) for name in pipeline.all_outputs()}
-        self._code, self._scans = Code(scans=scans), scans
+        self._code, self._scans = Code(scans=scans, package=project.PACKAGE_NAME), scans
         self._packages = digest(installed_packages()) if self.keeps_records else ""
-        self._named_in_parameters = self._texts_of_parameters()
+        self._named_in_parameters = texts_of_parameters(catalog) if self.keeps_records else []
         self._digests: dict[str, str | None] = {}
         # Now, of all nodes: workers run the code as it is when they are made.
         self._modules = {
@@ -140,7 +157,7 @@ class History:
     def close(self) -> None:
         """Keep what was read of the code, for the next run."""
         if self._store is not None and self._code.scans != self._scans:
-            self._store.save({_SCANS: {"scans": self._code.scans}})
+            self._store.save({_SCANS: {"format": _FORMAT, "scans": self._code.scans}})
 
     def known_of_outputs(self, node: Node) -> Contents:
         """What a worker need not read again when it hashes what the node has written."""
@@ -152,7 +169,7 @@ class History:
     def _save(self, node: Node, record: dict[str, Any]) -> None:
         self._records[node.name] = record
         if self._store is not None:
-            self._store.save({node.name: record})
+            self._store.save({node.name: {"format": _FORMAT, **record}})
 
     def _state(self, node: Node) -> dict[str, Any]:
         """What the node is made of now."""
@@ -184,9 +201,8 @@ class History:
     def _modules_of(self, node: Node) -> dict[str, str | None]:
         kept = self._kept(node)
         sources = files_of_node(node, [self._catalog[name] for name in kept])
-        specs = self._catalog.validator_specs
-        classes = [specs[name].class_path for name in kept if name in specs]
-        return self._code.modules(sources, [*self._named_in_parameters, *classes])
+        named = [*self._named_in_parameters, *classes_of_validators(self._catalog, kept)]
+        return self._code.modules(sources, named)
 
     def _inputs(self, node: Node) -> tuple[dict[str, str | None], dict[str, Any]]:
         inputs: dict[str, str | None] = {}
@@ -243,7 +259,7 @@ class History:
         if name not in self._digests:
             dataset = self._catalog[name]
             spec = self._catalog.validator_specs.get(name)
-            entry = [type(dataset), _of_content(getattr(dataset, "_init_args", {}))]
+            entry = [type(dataset), _of_content(_arguments(dataset))]
             self._digests[name] = _digest([*entry, spec.to_config() if spec else None])
         return self._digests[name]
 
@@ -252,18 +268,25 @@ class History:
             self._digests[name] = _digest(self._catalog.load(name))
         return self._digests[name]
 
-    def _texts_of_parameters(self) -> list[str]:
-        """For classes of the user's own that parameters name, such as those of models."""
-        if self._store is None or "parameters" not in self._catalog:
-            return []
-        found = texts(self._catalog.load("parameters"))
-        return sorted({text for text in found if "." in text and os.sep not in text})
-
 
 def files_of_node(node: Node, datasets: Iterable[AbstractDataset]) -> set[Path]:
     """The files of a node's function, of what that holds, and of datasets."""
     own = {file for function, _ in layers(node.func) for file in files_of(function)}
     return own | {file for dataset in datasets for file in files_of(type(dataset))}
+
+
+def texts_of_parameters(catalog: Any) -> list[str]:
+    """For classes of the user's own that parameters name, such as those of models."""
+    if "parameters" not in catalog:
+        return []
+    found = texts(catalog.load("parameters"))
+    return sorted({text for text in found if "." in text and os.sep not in text})
+
+
+def classes_of_validators(catalog: Any, names: Iterable[str]) -> list[str]:
+    """Names of the classes that check these datasets."""
+    specs = catalog.validator_specs
+    return [specs[name].class_path for name in names if name in specs]
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
@@ -317,10 +340,29 @@ def _named(function: Any) -> Any:
     return [function, code.co_code, repr(code.co_consts), list(code.co_names)]
 
 
-def _of_content(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _of_content(its) for key, its in value.items() if key not in _NOT_OF_CONTENT}
-    return value
+def _arguments(dataset: AbstractDataset) -> dict[str, Any]:
+    """What the dataset was made with, as its entry in the catalog says it."""
+    made = dict(getattr(dataset, "_init_args", {}))
+    for parameter in inspect.signature(type(dataset).__init__).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            made |= made.pop(parameter.name, {})
+    return made
+
+
+def _of_content(entry: dict[str, Any]) -> dict[str, Any]:
+    """What an entry says about the data, and not about where they are."""
+    kept = {key: its for key, its in entry.items() if key not in _NOT_OF_CONTENT}
+    fs_args = kept.pop("fs_args", None) or {}
+    kept |= {key: fs_args[key] for key in _OPENING if key in fs_args}
+    nested = {key: _of_content(kept[key]) for key in _NESTED if isinstance(kept.get(key), dict)}
+    return {**kept, **nested}
+
+
+def _is_readable(name: str, record: dict[str, Any]) -> bool:
+    """Whether this version of the program has written the record, and all of it."""
+    if record.get("format") != _FORMAT:
+        return False
+    return name == _SCANS or "unfinished" in record or record.keys() >= _KEYS
 
 
 def _is_parameter(name: str) -> bool:

@@ -49,9 +49,17 @@ class Processes:
 
     @property
     def free(self) -> int:
+        """How many more nodes can be given out now."""
         return self._size - len(self._busy)
 
     def submit(self, name: str, known: Contents, priority: float) -> None:
+        """Give a node to a process that is idle, or to a new one.
+
+        Args:
+            name: of the node.
+            known: what is known of files that its outputs hold already.
+            priority: is not needed, for nothing waits here.
+        """
         self._folder = self._folder or tempfile.mkdtemp(prefix="clepsydra-")
         while True:
             process = (
@@ -66,6 +74,7 @@ class Processes:
             return
 
     def wait(self) -> list[tuple[str, Outcome | Died]]:
+        """Nodes that have ended, or have lost their process: one at least."""
         while True:
             ended: list[tuple[str, Outcome | Died]] = []
             heard = set(wait([one.connection for one in self._busy.values()], _POLL_SECONDS))
@@ -85,6 +94,7 @@ class Processes:
                 return ended
 
     def stop(self) -> None:
+        """Kill all processes with what they have started, and remove their temporary files."""
         for process in [*self._idle, *self._busy.values()]:
             process.end()
         self._idle, self._busy = [], {}

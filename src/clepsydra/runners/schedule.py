@@ -20,8 +20,9 @@ from kedro.runner.runner import AbstractRunner
 
 from clepsydra.environment import EVENTS_VARIABLE, PARENT_RUN_VARIABLE, RUN_ID_VARIABLE
 from clepsydra.errors import ClepsydraError
-from clepsydra.runners.contents import Contents
-from clepsydra.runners.history import History
+from clepsydra.runners.contents import Contents, is_local, location
+from clepsydra.runners.history import RECORDS, History
+from clepsydra.runners.locks import nodes_held
 from clepsydra.runners.worker import Outcome
 
 __all__ = ["MANIFEST", "Crew", "Died", "ScheduledRunner", "WorkerDiedError", "critical_paths"]
@@ -110,6 +111,12 @@ class ScheduledRunner(AbstractRunner):
         self._validate_catalog(catalog)
         self._validate_nodes(nodes)
         self._set_manager_datasets(catalog)
+        with nodes_held([node.name for node in nodes], _folder_of_records(catalog)):
+            self._run_held(pipeline, catalog, hook_manager, run_id)
+
+    def _run_held(
+        self, pipeline: Pipeline, catalog: Any, hook_manager: Any, run_id: str | None
+    ) -> None:
         history = History(pipeline, catalog, self._force)
         rows: list[tuple[str, str, str, str]] = []
         crew = self._crew(pipeline, catalog, run_id, hook_manager)
@@ -126,6 +133,14 @@ class ScheduledRunner(AbstractRunner):
             _try("stop the workers", crew.stop)
             _try("keep what was read of the code", history.close)
             _try(f"save '{MANIFEST}'", lambda: _save_manifest(rows, pipeline, catalog, run_id))
+
+
+def _folder_of_records(catalog: Any) -> Path | None:
+    """Where runs tell each other which nodes they have."""
+    if RECORDS not in catalog or not is_local(catalog[RECORDS]):
+        return None
+    place = location(catalog[RECORDS])
+    return Path(place) if place else None
 
 
 def _try(what: str, action: Callable[[], None]) -> None:

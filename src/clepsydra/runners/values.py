@@ -39,7 +39,14 @@ def digest(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Lists, tuples and texts that stand for the value; `digest` says what is taken."""
+    """Lists, tuples and texts that stand for the value; `digest` says what is taken.
+
+    Examples:
+        >>> plain({"size": 1})
+        ('dict', [(('str', "'size'"), ('int', '1'))])
+        >>> plain(max)
+        ('object', 'builtins.max')
+    """
     if value is None or isinstance(value, _PLAIN):
         return (type(value).__name__, repr(value))
     if isinstance(value, BaseModel):
@@ -60,7 +67,12 @@ def plain(value: Any) -> Any:
 
 
 def texts(value: Any) -> Iterator[str]:
-    """All texts in a value, at whichever depth."""
+    """All texts in a value, at whichever depth.
+
+    Examples:
+        >>> list(texts({"theta": {"engine": "my.Model", "sizes": [1, "two"]}}))
+        ['theta', 'engine', 'my.Model', 'sizes', 'two']
+    """
     if isinstance(value, str):
         yield value
     elif isinstance(value, BaseModel):
@@ -77,6 +89,14 @@ def layers(function: Callable[..., Any]) -> Iterator[tuple[Any, Any]]:
 
     Those are functions that it wraps or is bound to, and functions, classes and the classes of
     objects in its defaults, in what a partial or a closure fixes, and in what those hold in turn.
+
+    Examples:
+        >>> for function, held in layers(functools.partial(max, key=len)):
+        ...     print(function, held)
+        functools.partial(<built-in function max>, key=<built-in function len>)
+            [<built-in function max>, [], {'key': <built-in function len>}]
+        <built-in function max> None
+        <built-in function len> None
     """
     seen: dict[int, Any] = {}
     todo: list[Any] = [function]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kedro.framework.hooks import hook_impl
 from kedro.io import AbstractDataset, AbstractVersionedDataset
 from kedro.pipeline.node import Node
 from kedro.runner.task import Task
@@ -22,6 +24,7 @@ from clepsydra.runners.contents import Contents, is_kept
 
 __all__ = ["Job", "Outcome", "Worker"]
 
+_LOGGER = logging.getLogger(__name__)
 _PREFIX = "CLEPSYDRA_"
 
 
@@ -94,10 +97,11 @@ class Worker:
     Args:
         job: that the nodes are of.
         folder: for their temporary files; whoever made it removes it.
+        is_wanted: whether the run still goes on: a node that ends when it does not saves nothing.
     """
 
-    def __init__(self, job: Job, folder: str):
-        self._job, self._folder = job, folder
+    def __init__(self, job: Job, folder: str, is_wanted: Callable[[], bool] | None = None):
+        self._job, self._folder, self._is_wanted = job, folder, is_wanted
         self._hooks = job.hooks
 
     def run(self, name: str, known: Contents) -> Outcome:
@@ -116,6 +120,8 @@ class Worker:
                 stack.enter_context(_environment({**job.environment, **own}))
                 if self._hooks is None:
                     self._hooks = _new_hooks(job)
+                    if self._is_wanted is not None:
+                        self._hooks.register(_Fence(self._is_wanted))
                 node = job.nodes[name]
                 for each in {*node.inputs, *node.outputs}:
                     if isinstance(job.catalog[each], AbstractVersionedDataset):
@@ -134,6 +140,22 @@ class Worker:
                     outputs[output], own_files = known.of(dataset)
                     files |= own_files
             return Outcome(seconds, outputs, files, _taken(events))
+
+
+class _Fence:
+    """Keeps a node whose run has ended from writing over what the next one has written."""
+
+    def __init__(self, is_wanted: Callable[[], bool]):
+        self._is_wanted = is_wanted
+
+    @hook_impl
+    def before_dataset_saved(self, dataset_name: str, node: Node) -> None:
+        if not self._is_wanted():
+            _LOGGER.warning(
+                "The run of node '%s' has ended before the node: '%s' is not saved",
+                *(node.name, dataset_name),
+            )
+            raise RuntimeError(f"the run of node '{node.name}' has ended")
 
 
 def _new_hooks(job: Job) -> Any:
