@@ -91,7 +91,7 @@ def choose(
     ]
     gathered = [gather_evidence(*part, table, models, roles) for part in parts]
     evidence, spread = zip(*gathered, strict=True)
-    records, noise = pool_evidence(models, evaluate, *evidence, *spread)
+    records, noise = pool_evidence(models, evaluate, *evidence, *spread, n_shards=len(parts))
     found = [
         choose_champions(its, records, noise, part[2], table, future, TASK, models, evaluate, roles)
         for its, part in zip(evidence, parts, strict=True)

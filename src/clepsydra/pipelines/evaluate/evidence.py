@@ -8,6 +8,7 @@ import pandas as pd
 from clepsydra.config import EvaluateConfig, ModelsConfig
 from clepsydra.models.screening import typical_level
 from clepsydra.pipelines.evaluate.segments import known_series
+from clepsydra.sharding import of_kinds
 
 __all__ = ["ALL_SERIES", "FEWEST_WINDOWS", "gather_evidence", "least_errors", "pool_evidence"]
 
@@ -125,7 +126,7 @@ def least_errors(reference: pd.Series, overall: float) -> pd.Series:
 
 
 def pool_evidence(
-    models: ModelsConfig, evaluate: EvaluateConfig, *tables: pd.DataFrame
+    models: ModelsConfig, evaluate: EvaluateConfig, *tables: pd.DataFrame, n_shards: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What the series tell together of the models.
 
@@ -133,6 +134,7 @@ def pool_evidence(
         models: all of them.
         evaluate: how much the record over all counts in that of a segment.
         tables: of every shard `evidence`, then of every shard `spread`, from `gather_evidence`.
+        n_shards: how many there are.
 
     Returns:
         records: `segment` (empty for all series), `model`, `series` (how many tell), `mean`
@@ -142,9 +144,12 @@ def pool_evidence(
             in for the model wherever it has windows).
         noise: `combination`, `model`, `error`: the standard error, over the windows, of the
             difference of their errors; infinite where there are too few windows.
+
+    Raises:
+        ValueError: `tables` are not two of every shard.
     """
-    number = len(tables) // 2
-    filled = [table for table in tables[:number] if len(table)] or list(tables[:1])
+    evidences, spreads = of_kinds(tables, n_shards, "evidence", "spread")
+    filled = [table for table in evidences if len(table)] or list(evidences[:1])
     evidence = pd.concat(filled, ignore_index=True)
     names = list(models.root)
     error = evidence.pivot(index="unique_id", columns="model", values="error").reindex(
@@ -161,7 +166,7 @@ def pool_evidence(
     table = pd.concat(records, ignore_index=True)
     level = typical_level(of_series["level"])
     table = table.assign(usual=usual, level=level, fails=table["model"].map(fails))
-    return table, _noise(pd.concat(tables[number:], ignore_index=True), usual, models)
+    return table, _noise(pd.concat(spreads, ignore_index=True), usual, models)
 
 
 def _records(own: pd.DataFrame, of_series: pd.DataFrame, shrinkage: float) -> list[pd.DataFrame]:
