@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kedro.io import DataCatalog, MemoryDataset
@@ -19,6 +20,7 @@ from clepsydra.sharding import (
     balanced_bounds,
     gather,
     hash_range,
+    of_kinds,
     per_shard,
     read_series,
     series_hash,
@@ -171,6 +173,13 @@ def test_a_table_is_split_into_the_series_of_each_shard_in_their_order(
         assert list(part.itertuples(index=False, name=None)) == expected
         assert part.dtypes.to_dict() == table.dtypes.to_dict()
         assert part.index.tolist() == list(range(len(part)))
+
+
+@pytest.mark.parametrize("number", [0, 3, 5, 6])
+def test_datasets_of_other_than_all_shards_are_refused(number: int) -> None:
+    told = f"{number} datasets for 2 shards: a node takes panel and vintages of every shard, 4 in"
+    with pytest.raises(ValueError, match=told):
+        of_kinds(["a"] * number, 2, "panel", "vintages")
 
 
 def files(folder: Path, *frames: pd.DataFrame) -> list[Path]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ __all__ = [
     "gather",
     "gather_parts",
     "hash_range",
+    "of_kinds",
     "per_shard",
     "read_series",
     "series_hash",
@@ -95,6 +97,29 @@ def sharded(dataset: str, n_shards: int) -> list[str]:
         ['shard_0.panel', 'shard_1.panel']
     """
     return [f"shard_{number}.{dataset}" for number in range(n_shards)]
+
+
+def of_kinds(datasets: Sequence[Any], n_shards: int, *kinds: str) -> list[Sequence[Any]]:
+    """What a node was given of every shard, by kind.
+
+    Args:
+        datasets: the first kind's of every shard, then the second kind's, and so on.
+        n_shards: how many shards there are.
+        kinds: their names.
+
+    Raises:
+        ValueError: there are not as many datasets as that makes.
+
+    Examples:
+        >>> of_kinds(["a0", "a1", "b0", "b1"], 2, "a", "b")
+        [['a0', 'a1'], ['b0', 'b1']]
+    """
+    if len(datasets) != n_shards * len(kinds):
+        raise ValueError(
+            f"{len(datasets)} datasets for {n_shards} shards: a node takes {' and '.join(kinds)} "
+            f"of every shard, {n_shards * len(kinds)} in all; correct its inputs"
+        )
+    return [datasets[n * n_shards : (n + 1) * n_shards] for n in range(len(kinds))]
 
 
 def per_shard(template: Pipeline, n_shards: int, shared: set[str]) -> Pipeline:

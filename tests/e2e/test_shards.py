@@ -22,6 +22,8 @@ TABLES = {
     "drift": "08_reporting/drift.parquet",
     "explanations": "07_model_output/explanations.parquet",
 }
+# The last bits of a sum depend on what is added up first.
+SUMS_OF_SHARDS = {"losses", "leaderboard"}
 # In backtests, shapes of intervals are of the series of a shard together.
 OF_POINTS = ["bias", "mae", "mape", "mase", "rmse", "rmsse", "smape"]
 
@@ -49,6 +51,7 @@ def test_a_line_of_seven_shards_finds_what_one_of_a_single_shard_does(tmp_path: 
     line.run()
     for name, table in results(line).items():
         assert len(table), name
-        pd.testing.assert_frame_equal(many[name], table, obj=name)
-    parts = (line.data / "08_reporting").glob("*.parquet/*")
-    assert {part.name for part in parts} == {"shard_0.parquet"}, "nothing is left of the others"
+        is_exact = name not in SUMS_OF_SHARDS
+        pd.testing.assert_frame_equal(many[name], table, check_exact=is_exact, obj=name)
+    parts = line.data.rglob("*.parquet/*")
+    assert {part.name for part in parts} == {"shard_0.parquet"}, "tables have no part of the others"

@@ -50,13 +50,15 @@ def choose(
     roles: tuple[str, ...] = ("select",),
     segments: Mapping[str, str] | None = None,
     steps: Mapping[str, int] | None = None,
+    levels: Mapping[str, float] | None = None,
     lent: Mapping[tuple[str, str], int] | None = None,
     shards: Mapping[str, int] | None = None,
     **options: Any,
 ) -> pd.DataFrame:
     """Champions from the absolute error of every series and model in each window.
 
-    Series are of no segment and of a thousand steps, if it is not said otherwise; an error that is
+    Series are of no segment, of a thousand steps and a level of five, if it is not said otherwise;
+    an error that is
     missing is one of a window without an actual. In the last `lent` windows that select,
     and all after them, another one stood in for a model of a series; in the first ones if negative.
     Series are in shard 0, if it is not said otherwise; there is one more shard than it takes.
@@ -78,7 +80,8 @@ def choose(
     unique_ids = pd.Series(ids or list(errors), name="unique_id")
     scales = pd.DataFrame({"unique_id": unique_ids, "scale": 1.0, "squared_scale": 1.0})
     metrics = score_backtests(backtests, table, scales)[0]
-    segments = describe(unique_ids, [DAYS[windows], DAYS[windows + 2]], segments or {}, steps or {})
+    cutoffs = [DAYS[windows], DAYS[windows + 2]]
+    segments = describe(unique_ids, cutoffs, segments or {}, steps or {}, levels or {})
     future = pd.DataFrame({"unique_id": unique_ids, "ds": DAYS[-1]})
     evaluate = EvaluateConfig(**options)
     shard = unique_ids.map(shards or {}).fillna(0).astype(int)
@@ -88,7 +91,7 @@ def choose(
     ]
     gathered = [gather_evidence(*part, table, models, roles) for part in parts]
     evidence, spread = zip(*gathered, strict=True)
-    records, noise = pool_evidence(models, evaluate, *evidence, *spread)
+    records, noise = pool_evidence(models, evaluate, *evidence, *spread, n_shards=len(parts))
     found = [
         choose_champions(its, records, noise, part[2], table, future, TASK, models, evaluate, roles)
         for its, part in zip(evidence, parts, strict=True)
@@ -98,12 +101,18 @@ def choose(
 
 
 def describe(
-    ids: pd.Series, cutoffs: Sequence[Any], segments: Mapping[str, str], steps: Mapping[str, int]
+    ids: pd.Series,
+    cutoffs: Sequence[Any],
+    segments: Mapping[str, str],
+    steps: Mapping[str, int],
+    levels: Mapping[str, float],
 ) -> pd.DataFrame:
-    """What `segment_series` returns, of series that nothing but their length is wrong with."""
+    """What `segment_series` returns; nothing but length and level may be wrong with a series."""
     table = pd.DataFrame({"unique_id": ids, "segment": ids.map(dict(segments)).astype(object)})
     table["steps"] = table["usable"] = [steps.get(uid, 1000) for uid in ids]
-    table = table.assign(low=1.0, high=9.0, largest=9.0, usual=5.0, mean=5.0)
+    level = pd.Series([levels.get(uid, 5.0) for uid in ids])
+    table = table.assign(low=0.2 * level, high=1.8 * level, largest=1.8 * level)
+    table = table.assign(usual=level, mean=level)
     return pd.concat([table.assign(cutoff=cutoff) for cutoff in cutoffs], ignore_index=True)
 
 
@@ -443,6 +452,7 @@ some_windows = st.lists(st.one_of(sizes, st.just(np.nan)), min_size=8, max_size=
     st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 7)),
     st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["x", "y"])),
     st.dictionaries(st.sampled_from("abcdef"), st.sampled_from([0, 1, 9, 22])),
+    st.dictionaries(st.sampled_from("abcdef"), st.sampled_from([1e-4, 5e3, 1e6, 1e9])),
     st.dictionaries(st.tuples(st.sampled_from("abcdef"), st.just("good")), st.integers(-6, 6)),
     st.sampled_from([("select",), ("select", "report")]),
 )
@@ -451,12 +461,34 @@ def test_champions_are_the_same_in_any_shards(
     shards: dict[str, int],
     segments: dict[str, str],
     steps: dict[str, int],
+    levels: dict[str, float],
     lent: dict[tuple[str, str], int],
     roles: tuple[str, ...],
 ) -> None:
     how: dict[str, Any] = {"segments": segments, "steps": steps, "lent": lent, "roles": roles}
-    how |= {"windows": 6, "ids": [*"abcdef"], "models": UNLIKE}
+    how |= {"levels": levels, "windows": 6, "ids": [*"abcdef"], "models": UNLIKE}
     pd.testing.assert_frame_equal(choose(errors, shards=shards, **how), choose(errors, **how))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_series_is_far_from_all_others_not_from_those_of_its_shard(number: int) -> None:
+    """Of twelve series of a level of five, two tiny ones and a new one, which lies with these."""
+    tiny = {uid: {"ref": 1.0, "good": 2.0, "odd": 0.3, "both": 2.0} for uid in ("t0", "t1")}
+    errors = {**CURVED, **tiny}
+    how: dict[str, Any] = {
+        "models": UNLIKE,
+        "ids": [*errors, "new"],
+        "steps": {"new": 9},
+        "levels": dict.fromkeys(tiny, 1e-6),
+    }
+    found = choose(errors, shards=dict.fromkeys([*tiny, "new"], number), **how)
+    its = found.set_index("unique_id").loc["new"]
+    assert its["model"] == "odd"
+    how["levels"] = {**how["levels"], "new": 1e-6}
+    found = choose(errors, shards=dict.fromkeys([*tiny, "new"], number), **how)
+    its = found.set_index("unique_id").loc["new"]
+    assert its["model"] == "ref"
+    assert its["reason"].startswith("no model can forecast it yet")
 
 
 @pytest.mark.parametrize("later", [(9.0, 0.1, 5.0, 5.0), (0.1, 9.0, 9.0, 0.1)])

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from clepsydra.config import DeployConfig, ExplainConfig, ModelsConfig
 from clepsydra.errors import LeakError
@@ -91,6 +93,15 @@ WEIGHTS = pd.DataFrame(
 )
 
 
+WINDOWS = pd.DataFrame(
+    {
+        "cutoff": pd.to_datetime(["2012-12-31 23:00"]),
+        "target_start": pd.to_datetime(["2013-01-01"]),
+        "target_end": pd.to_datetime(["2013-01-03"]),
+    }
+)
+
+
 def bundle(
     champions: pd.DataFrame = CHAMPIONS, shift: float = 0.0, start: float = 0.0, **changes: Any
 ) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -113,11 +124,12 @@ def bundle(
     )
     promotion = {"promoted": True, **changes.pop("promotion", {})}
     _, assigned = promote_champions(champions, {"promoted": True}, ExplainConfig(), n_shards=1)
-    shapes = pool_shapes(sample_errors(backtests, n_shards=1))
+    series = pd.DataFrame({"unique_id": ["a"], "n_observations": 48})
+    shapes = pool_shapes(sample_errors(backtests, series, WINDOWS, make_task()))
     calibration, fingerprints = calibrate_champions(assigned, backtests, panel, shapes)
     common = {"task": make_task(), "models": MODELS, "weights": WEIGHTS, "clock": CLOCK, **changes}
     others = (common[name] for name in ("task", "models", "weights", "clock"))
-    return build_bundle(promotion, *others, assigned, fingerprints), calibration
+    return build_bundle(promotion, *others, assigned, fingerprints, n_shards=1), calibration
 
 
 def test_the_same_content_is_the_same_bundle() -> None:
@@ -200,22 +212,78 @@ def test_a_bundle_has_the_champions_of_all_shards_and_the_data_of_each() -> None
     assigned = [promote_champions(its, promotion, ExplainConfig(), 3)[1] for its in shards]
     prints = [{"calibration": f"c{number}", "panel": f"p{number}"} for number in range(3)]
     how = (promotion, make_task(), MODELS, WEIGHTS, CLOCK, *assigned)
-    made = build_bundle(*how, *prints)
+    made = build_bundle(*how, *prints, n_shards=3)
     assert made["champions"] == {"a": "good", "b": "ref"}
     assert made["panel_sha256"] == ["p0", "p1", "p2"]
     assert made["calibration_sha256"] == ["c0", "c1", "c2"]
-    other = build_bundle(*how, *prints[:2], {**prints[2], "panel": "changed"})
+    other = build_bundle(*how, *prints[:2], {**prints[2], "panel": "changed"}, n_shards=3)
     assert other["bundle_id"] != made["bundle_id"]
 
 
-def test_the_sample_of_errors_is_bounded_and_evenly_spread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clepsydra.pipelines.deploy.nodes._MOST_ROWS", 24)
-    rows = [(uid, "m", step, step, 1.0, 2.0, True) for uid in "abcdef" for step in range(4)]
-    columns = ["unique_id", "model", "cutoff", "ds", "y_hat", "y", "is_fallback"]
-    backtests = pd.DataFrame(rows, columns=columns)
-    for n_shards, expected in ((1, "abcdef"), (2, "ace"), (3, "ad"), (6, "a"), (99, "a")):
-        sample = sample_errors(backtests, n_shards)
-        assert sample["unique_id"].unique().tolist() == list(expected)
-        assert sample["unique_id"].value_counts().eq(4).all()
-        assert list(sample) == columns[:-1]
-    assert sample_errors(backtests.iloc[:0], 2).empty
+SAMPLED = ["unique_id", "model", "cutoff", "ds", "y_hat", "y"]
+IDS = [f"s{number:02}" for number in range(40)]
+DAYS = pd.date_range("2024-01-01", periods=6, freq="D")
+DAILY = make_task(freq="D", season_lengths=[7], horizon=2)
+# Of five steps together: the last one is cut short.
+DAILY_WINDOWS = pd.DataFrame(
+    {"cutoff": DAYS[:3], "target_start": DAYS[1:4], "target_end": [DAYS[3], DAYS[4], DAYS[4]]}
+)
+
+
+def daily_backtests(lengths: dict[str, int]) -> pd.DataFrame:
+    """Of two models; some series have not begun by the first windows."""
+    random = np.random.default_rng(0)
+    rows = [
+        (uid, model, window.cutoff, ds, 10.0, 10.0 + random.normal(), True)
+        for uid in IDS
+        for window in DAILY_WINDOWS.tail(lengths.get(uid, 3)).itertuples()
+        for ds in pd.date_range(window.target_start, window.target_end, inclusive="left")
+        for model in ("one", "two")
+    ]
+    return pd.DataFrame(rows, columns=[*SAMPLED, "is_fallback"])
+
+
+@settings(max_examples=20)
+@given(
+    st.lists(st.integers(0, 4), min_size=40, max_size=40),
+    st.dictionaries(st.sampled_from(IDS), st.integers(1, 2)),
+    st.integers(1, 250),
+)
+def test_the_sample_of_errors_and_their_shapes_are_the_same_in_any_shards(
+    shards: list[int], lengths: dict[str, int], most: int
+) -> None:
+    backtests = daily_backtests(lengths)
+    series = pd.DataFrame({"unique_id": IDS, "n_observations": 9})
+    shard = backtests["unique_id"].map(dict(zip(IDS, shards, strict=True)))
+
+    def sample(part: pd.DataFrame) -> pd.DataFrame:
+        return sample_errors(part, series, DAILY_WINDOWS, DAILY)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("clepsydra.pipelines.deploy.nodes._MOST_ROWS", most)
+        whole = sample(backtests)
+        parts = [sample(backtests[shard == number]) for number in range(5)]
+    assert list(whole) == SAMPLED
+    together = pd.concat(parts).sort_values(SAMPLED[:4], ignore_index=True)
+    expected = whole.sort_values(SAMPLED[:4], ignore_index=True)
+    pd.testing.assert_frame_equal(together, expected, check_exact=True)
+    pd.testing.assert_frame_equal(pool_shapes(*parts), pool_shapes(whole), check_exact=True)
+    assert whole["unique_id"].nunique() == min(40, max(1, most // 5))
+    assert whole["model"].value_counts().max() <= max(5, most)
+    chosen = backtests[backtests["unique_id"].isin(whole["unique_id"])]
+    assert len(whole) == len(chosen), "whole series"
+
+
+def test_with_few_series_all_errors_are_sampled() -> None:
+    backtests = daily_backtests({})
+    series = pd.DataFrame({"unique_id": [*IDS, "empty"], "n_observations": [9] * 40 + [0]})
+    sample = sample_errors(backtests, series, DAILY_WINDOWS, DAILY)
+    pd.testing.assert_frame_equal(sample, backtests[SAMPLED])
+    assert sample_errors(backtests.iloc[:0], series, DAILY_WINDOWS, DAILY).empty
+
+
+def test_a_bundle_of_too_few_tables_is_refused() -> None:
+    _, assigned = promote_champions(CHAMPIONS, {"promoted": True}, ExplainConfig(), n_shards=2)
+    how = ({"promoted": True}, make_task(), MODELS, WEIGHTS, CLOCK)
+    with pytest.raises(ValueError, match=r"3 datasets for 2 shards: .* 4 in all"):
+        build_bundle(*how, assigned, assigned, {"panel": "p"}, n_shards=2)

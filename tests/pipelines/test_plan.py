@@ -19,6 +19,7 @@ from clepsydra.config import (
     WindowsConfig,
 )
 from clepsydra.models.planning import Estimate, choose, only
+from clepsydra.models.timing import Schedule
 from clepsydra.pipelines.split.nodes import make_windows
 from clepsydra.pipelines.train import plan as plan_module
 from clepsydra.pipelines.train import tuning as tuning_module
@@ -30,6 +31,7 @@ from clepsydra.pipelines.train.nodes import (
     weigh_members,
 )
 from clepsydra.pipelines.train.plan import plan_models
+from clepsydra.runners.machine import Machine
 from helpers import make_series, make_source, make_task
 
 SOURCES = SourcesConfig(root={"sales": make_source(time_format="%Y-%m-%d")})
@@ -253,7 +255,7 @@ def test_expected_seconds_are_near_the_true_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: dict[str, Any], parts: int
 ) -> None:
     stage = Stage(tmp_path, windows=4, refit_every=2)
-    monkeypatch.setattr(plan_module, "_cores", lambda: 1)
+    monkeypatch.setenv("CLEPSYDRA_PROCESSES", "1")
     planned, plan = stage.plan({"naive": NAIVE, "asleep": engine}, minutes=60.0)
     expected = plan.set_index("model").loc["asleep"]
     alone = ModelsConfig(root={"asleep": planned.root["asleep"]})
@@ -266,6 +268,28 @@ def test_expected_seconds_are_near_the_true_ones(
     true = time.perf_counter() - started
     assert true / 2 < expected["seconds"] < true * 2
     assert expected["measured_on"] >= 8
+
+
+def test_parts_run_in_as_many_processes_as_the_container_has_room_for(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CLEPSYDRA_PROCESSES", raising=False)
+    monkeypatch.delenv("CLEPSYDRA_THREADS", raising=False)
+    schedules: list[int] = []
+
+    def note(_: Any, schedule: Schedule) -> float:
+        schedules.append(schedule.cores)
+        return 1.0
+
+    monkeypatch.setattr(plan_module, "total_seconds", note)
+    for cores, memory in ((8, 64), (1, 64), (8, 4)):
+        machine = Machine(cores, memory << 30)
+        monkeypatch.setattr(plan_module, "read_machine", lambda machine=machine: machine)
+        stage.plan({"naive": NAIVE}, minutes=60.0)
+    monkeypatch.setattr(plan_module, "read_machine", lambda: Machine(8, 64 << 30))
+    monkeypatch.setenv("CLEPSYDRA_PROCESSES", "1")
+    stage.plan({"naive": NAIVE}, minutes=60.0)
+    assert schedules == [2, 1, 1, 1]
 
 
 # What is left is for tuning

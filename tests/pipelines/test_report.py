@@ -288,7 +288,7 @@ def shown(folder: Path, shards: list[int], explained: list[str]) -> tuple[pd.Dat
             file = ParquetDataset(filepath=str(paths[-1]), save_args={"index": False})
             file.save(table[table["unique_id"].isin(inside)])
     explanations = pd.DataFrame({"unique_id": explained}, dtype=object)
-    return pick_series(make_task(), explanations, *paths)
+    return pick_series(make_task(), explanations, *paths, n_shards=max(shards) + 1)
 
 
 @settings(max_examples=10)
@@ -305,6 +305,13 @@ def test_charts_show_the_largest_series_and_those_that_are_explained(
     assert all(rows["ds"].tolist() == last.tolist() for _, rows in panel.groupby("unique_id"))
     wanted = {*LARGEST, *explained} - {"gone"}
     assert ahead["unique_id"].value_counts().to_dict() == dict.fromkeys(wanted, 24)
+
+
+def test_files_of_other_than_all_shards_are_refused() -> None:
+    explanations = pd.DataFrame({"unique_id": []}, dtype=object)
+    for number in (0, 3, 5, 7):
+        with pytest.raises(ValueError, match=f"{number} files for 3 shards: the node takes"):
+            pick_series(make_task(), explanations, *[Path("a")] * number, n_shards=3)
 
 
 def test_charts_of_what_was_picked_are_those_of_everything(tmp_path: Path) -> None:

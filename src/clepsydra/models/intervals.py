@@ -80,11 +80,17 @@ def pool_shapes(*residuals: pd.DataFrame) -> pd.DataFrame:
     """What the errors of all series have in common: the rows of `calibrate` without `unique_id`.
 
     Args:
-        residuals: as for `calibrate`, each of other series.
+        residuals: as for `calibrate`, each of other series, of all steps of the windows. Beside
+            them, memory is needed for the rows of one model.
     """
-    filled = [part for part in residuals if len(part)] or list(residuals[:1])
-    whole = calibrate(pd.concat(filled, ignore_index=True))
-    return whole[whole["unique_id"] == ""].reset_index(drop=True)
+    models = sorted({model for part in residuals for model in part["model"].unique()})
+    frames = [calibrate(residuals[0].iloc[:0])]
+    for model in models:
+        parts = [part[part["model"] == model] for part in residuals]
+        parts = [part for part in parts if len(part)]
+        whole = calibrate(pd.concat(parts, ignore_index=True))
+        frames.append(whole[whole["unique_id"] == ""])
+    return pd.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
 
 
 def _calibrate_one(

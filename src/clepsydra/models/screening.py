@@ -7,7 +7,7 @@ import pandas as pd
 
 from clepsydra.models.base import History, Model
 
-__all__ = ["implausible", "screen"]
+__all__ = ["implausible", "screen", "typical_level"]
 
 _FAR_FROM_OTHERS = 1e6
 _LARGEST = 1e15
@@ -15,7 +15,7 @@ _SPIKE = 1e6
 _BEYOND = 10.0
 
 
-def screen(described: pd.DataFrame, model: Model) -> dict[str, str]:
+def screen(described: pd.DataFrame, model: Model, typical: float | None = None) -> dict[str, str]:
     """Series that the model is not shown, and why.
 
     Each is judged by itself, but for a model of scope `panel` also by how far its level is from
@@ -24,6 +24,8 @@ def screen(described: pd.DataFrame, model: Model) -> dict[str, str]:
     Args:
         described: `History.described`.
         model: says how much history it needs, and whether it takes a series that never changes.
+        typical: `typical_level` of all series that the model learns from, where `described` are
+            some of them; if not given, these are all.
 
     Examples:
         >>> class Naive(Model):
@@ -34,7 +36,7 @@ def screen(described: pd.DataFrame, model: Model) -> dict[str, str]:
         >>> screen(History.of(rows).described, Naive())
         {'a': 'constant: every value is 1'}
     """
-    typical = float(described["mean"][described["mean"] > 0].median())
+    typical = typical_level(described["mean"]) if typical is None else typical
     reasons: dict[str, str] = {}
     for its in described.itertuples():
         reason = _fault(its, model)
@@ -43,6 +45,16 @@ def screen(described: pd.DataFrame, model: Model) -> dict[str, str]:
         if reason:
             reasons[str(its.Index)] = reason
     return reasons
+
+
+def typical_level(means: pd.Series) -> float:
+    """The median of the series' mean sizes, zeros left out; NaN if there is no other.
+
+    Examples:
+        >>> typical_level(pd.Series([0.0, 1.0, 2.0, 30.0]))
+        2.0
+    """
+    return float(means[means > 0].median())
 
 
 def implausible(y_hat: pd.Series, unique_id: pd.Series, history: History) -> dict[str, str]:

@@ -33,6 +33,22 @@ def cut_shards(
 
     Returns:
         `n_shards` + 1 hashes: shard k has the series from bound k on and before bound k + 1.
+
+    Examples:
+        >>> import datetime as dt, tempfile
+        >>> from clepsydra.datasets.raw_store import Feed, RawStoreDataset
+        >>> shop = {"role": "target", "path": "a.csv", "id": "shop", "time": "day", "value": "sold"}
+        >>> sources = SourcesConfig.model_validate({"sales": shop})
+        >>> _, source = sources.target
+        >>> rows = {"shop": ["a", "b"], "day": "2024-01-01", "sold": "1"}
+        >>> table = pl.DataFrame({**rows, "_local": dt.datetime(2024, 1, 1)})
+        >>> seen_on = dt.date(2024, 1, 2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = RawStoreDataset(folder)
+        ...     feed = Feed("sales", [table], seen_on, make_hasher(source), key_of(source))
+        ...     store.save(feed)
+        ...     cut_shards(store.load(), {"panel_end": "2024-01-02"}, sources, "latest", 2)
+        [0, 2147483648, 4294967296]
     """
     _, source = sources.target
     known = parse_as_of(as_of)

@@ -16,6 +16,8 @@ from clepsydra.models.intervals import calibrate
 from clepsydra.models.reconciliation import champion_errors
 from clepsydra.models.weights import NOW
 from clepsydra.pipelines.evaluate.leaks import refuse_leaks
+from clepsydra.sharding import of_kinds
+from clepsydra.timegrid import grid
 
 __all__ = [
     "build_bundle",
@@ -26,8 +28,9 @@ __all__ = [
     "sample_errors",
 ]
 
-# Of which the shapes of errors are made: enough for the tails, and bounded however many series.
-_MOST_ROWS = 2_000_000
+# Of each model, of which the shapes of errors are made: enough for the tails, and bounded however
+# many series there are. `pool_shapes` holds these rows of all models.
+_MOST_ROWS = 1_000_000
 _OF_ERRORS = ["unique_id", "model", "cutoff", "ds", "y_hat", "y"]
 _LIBRARIES = ["clepsydra", "pandas", "scikit-learn", "statsmodels", "statsforecast", "mlforecast"]
 
@@ -86,21 +89,39 @@ def promote_champions(
     return promoted, assigned
 
 
-def sample_errors(backtests: pd.DataFrame, n_shards: int) -> pd.DataFrame:
-    """Backtests of some series of a shard, evenly spread; of all, if there are not too many.
+def sample_errors(
+    backtests: pd.DataFrame, series: pd.DataFrame, windows: pd.DataFrame, task: TaskConfig
+) -> pd.DataFrame:
+    """Backtests of those series of a shard that are in the sample; of all, if it has room for them.
+
+    The sample is made of whole series of the run, whatever the shards are: those of the lowest
+    hashes, a million rows of each model at most, or one series. A new series takes the place of
+    one other at most.
 
     Args:
         backtests: of the shard.
-        n_shards: how many there are: together they give two million rows at most, or of one series
-            each.
+        series: all series of the run.
+        windows: of the backtests.
+        task: its grid says how many steps windows have.
 
     Returns:
         `unique_id`, `model`, `cutoff`, `ds`, `y_hat`, `y`.
     """
-    ids = backtests["unique_id"].unique()
-    each = max(1, len(backtests) // max(1, len(ids)))
-    chosen = evenly(ids, max(1, _MOST_ROWS // n_shards // each))
-    return backtests.loc[backtests["unique_id"].isin(chosen), _OF_ERRORS].reset_index(drop=True)
+    steps = sum(
+        len(grid(window.target_start, window.target_end, task.freq, task.timezone))
+        for window in windows.itertuples()
+    )
+    number = max(1, _MOST_ROWS // max(1, steps))
+    begun = series.loc[series["n_observations"] > 0, "unique_id"]
+    rows = backtests[_OF_ERRORS]
+    if len(begun) > number:
+        rows = rows[rows["unique_id"].isin(sorted(begun, key=_place)[:number])]
+    return rows.reset_index(drop=True)
+
+
+def _place(unique_id: str) -> bytes:
+    """Of a series among all; not by the hash that shards are cut by."""
+    return hashlib.blake2b(unique_id.encode(), digest_size=8).digest()
 
 
 def calibrate_champions(
@@ -135,6 +156,7 @@ def build_bundle(
     weights: pd.DataFrame,
     clock: dict[str, str],
     *shards: pd.DataFrame | dict[str, str],
+    n_shards: int,
 ) -> dict[str, Any]:
     """All that forecasting needs besides the fitted models, under one content hash.
 
@@ -145,13 +167,16 @@ def build_bundle(
         weights: of the members of combinations.
         clock: as of when.
         shards: of every shard `assigned`, then of every shard the fingerprints.
+        n_shards: how many there are.
 
     Returns:
         `bundle_id`, champions, model descriptions, weights of combinations, task, fingerprints of
         the data, versions.
+
+    Raises:
+        ValueError: `shards` are not two of every shard.
     """
-    tables = [table for table in shards if isinstance(table, pd.DataFrame)]
-    fingerprints = [its for its in shards if isinstance(its, dict)]
+    tables, fingerprints = of_kinds(shards, n_shards, "assigned", "fingerprints")
     chosen = {
         str(unique_id): str(model)
         for table in tables

@@ -24,8 +24,8 @@ def create_pipeline(n_shards: int, has_hierarchy: bool = False) -> Pipeline:
                 name="promote_champions",
             ),
             Node(
-                bind(sample_errors, n_shards=n_shards),
-                inputs="backtests@pandas",
+                sample_errors,
+                inputs=["backtests@pandas", "series", "windows", "params:task"],
                 outputs="error_sample",
                 name="sample_errors",
             ),
@@ -66,7 +66,7 @@ def create_pipeline(n_shards: int, has_hierarchy: bool = False) -> Pipeline:
                 outputs="promotion",
                 name="decide_promotion",
             ),
-            *per_shard(shard, n_shards, {"promotion"}).nodes,
+            *per_shard(shard, n_shards, {"promotion", "series", "windows"}).nodes,
             shapes,
             *calibrated,
             Node(
@@ -76,7 +76,7 @@ def create_pipeline(n_shards: int, has_hierarchy: bool = False) -> Pipeline:
                 name="gather_promoted_champions",
             ),
             Node(
-                build_bundle,
+                bind(build_bundle, n_shards=n_shards),
                 inputs=[
                     "promotion",
                     "params:task",

@@ -102,7 +102,8 @@ def choose_champions(
     score = score.mask(failing.assign(**{models.reference: False}))
     fails = records.loc[records["segment"] == ALL_SERIES].set_index("model")["fails"]
     score = score.mask(fails.reindex(names).to_numpy(dtype=bool)[None, :].repeat(len(score), 0))
-    obstacles = _obstacles(known, known.index[is_few & (known["steps"] > 0)], future, task, models)
+    few = known.index[is_few & (known["steps"] > 0)]
+    obstacles = _obstacles(known, few, float(records["level"].iloc[0]), future, task, models)
     margins = noise.pivot(index="combination", columns="model", values="error")
     margins = margins.reindex(index=list(models.combinations), columns=names)
     choice = _Choice(names, models.reference, list(models.combinations), margins.to_numpy())
@@ -195,6 +196,7 @@ def _scores(
 def _obstacles(
     known: pd.DataFrame,
     ids: pd.Index,
+    level: float,
     future: pd.DataFrame,
     task: TaskConfig,
     models: ModelsConfig,
@@ -202,8 +204,9 @@ def _obstacles(
     """Of each of these series the models that cannot forecast it, and why.
 
     Args:
-        known: of all series, what `History.described` says.
+        known: of the shard's series, what `History.described` says.
         ids: the series in question.
+        level: what is typical of the series of all shards.
         future: the steps after the panel.
         task: grid and season.
         models: all of them.
@@ -213,8 +216,8 @@ def _obstacles(
     combinations = models.combinations
     plain = [name for name in models.root if name not in combinations]
     built = build_models(plain, models, task, lead_steps(future, task))
-    described = known[known["steps"] > 0]
-    faults = {name: screen(described, model) for name, model in built.items()}
+    described = known.loc[ids]
+    faults = {name: screen(described, model, level) for name, model in built.items()}
     found: dict[str, dict[str, str]] = {str(unique_id): {} for unique_id in ids}
     for name in models.root:
         members = models.members(name)

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 
 from clepsydra.config import EvaluateConfig, ModelsConfig
+from clepsydra.models.screening import typical_level
 from clepsydra.pipelines.evaluate.segments import known_series
+from clepsydra.sharding import of_kinds
 
 __all__ = ["ALL_SERIES", "FEWEST_WINDOWS", "gather_evidence", "least_errors", "pool_evidence"]
 
@@ -35,16 +37,16 @@ def gather_evidence(
         roles: of the windows that choose.
 
     Returns:
-        evidence: a row for each series and model: `unique_id`, `segment`, `windows` (with anything
-            to compare with), `telling` (windows in which the reference errs at all), `model`,
-            `error` (mean absolute, over these windows), `failing` (1 where another one stands in
-            for the model in more than half of these windows and in the newest, 0 where not; missing
-            without a window).
+        evidence: a row for each series and model: `unique_id`, `segment`, `level` (mean size of
+            what is known of it), `windows` (with anything to compare with), `telling` (windows in
+            which the reference errs at all), `model`, `error` (mean absolute, over these windows),
+            `failing` (1 where another one stands in for the model in more than half of these
+            windows and in the newest, 0 where not; missing without a window).
         spread: `cutoff`, `model`, `series` and sums over them of the mean absolute error: `scaled`,
             over that of the reference and a little more, of series where it has one, and
             `unscaled` of the others. No row without combinations.
     """
-    known = known_series(segments, windows, roles).set_index("unique_id")["segment"]
+    known = known_series(segments, windows, roles).set_index("unique_id")
     windows = windows[windows["role"].isin(roles)]
     rows = backtests[backtests["cutoff"].isin(windows["cutoff"])]
     scored = _scored_windows(rows, windows)
@@ -52,7 +54,8 @@ def gather_evidence(
     wrong = rows[(rows["model"] == models.reference) & ((rows["y"] - rows["y_hat"]).abs() > 0)]
     of_series = pd.DataFrame(
         {
-            "segment": known,
+            "segment": known["segment"],
+            "level": known["mean"],
             "windows": scored.groupby("unique_id").sum(),
             "telling": wrong.groupby("unique_id")["cutoff"].nunique(),
         },
@@ -62,11 +65,11 @@ def gather_evidence(
     evidence = error.melt(var_name="model", value_name="error", ignore_index=False)
     evidence["failing"] = failing.melt()["value"].to_numpy()
     evidence = evidence.join(of_series).astype(
-        {"windows": int, "telling": int, "error": float, "failing": float}
+        {"level": float, "windows": int, "telling": int, "error": float, "failing": float}
     )
     combines = bool(models.combinations)
     spread = _spread(rows if combines else rows.iloc[:0], error[models.reference])
-    columns = ["unique_id", "segment", "windows", "telling", "model", "error", "failing"]
+    columns = ["unique_id", "segment", "level", "windows", "telling", "model", "error", "failing"]
     return evidence.rename_axis("unique_id").reset_index()[columns], spread
 
 
@@ -123,7 +126,7 @@ def least_errors(reference: pd.Series, overall: float) -> pd.Series:
 
 
 def pool_evidence(
-    models: ModelsConfig, evaluate: EvaluateConfig, *tables: pd.DataFrame
+    models: ModelsConfig, evaluate: EvaluateConfig, *tables: pd.DataFrame, n_shards: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What the series tell together of the models.
 
@@ -131,17 +134,22 @@ def pool_evidence(
         models: all of them.
         evaluate: how much the record over all counts in that of a segment.
         tables: of every shard `evidence`, then of every shard `spread`, from `gather_evidence`.
+        n_shards: how many there are.
 
     Returns:
         records: `segment` (empty for all series), `model`, `series` (how many tell), `mean`
             (geometric, of the model's errors over the reference's), `score` (the same, blended with
-            that over all), `usual` (error of the reference over all series) and `fails` (whether
-            another one stands in for the model wherever it has windows).
+            that over all), `usual` (error of the reference over all series), `level` (what is
+            typical of all series, see `models.screening`) and `fails` (whether another one stands
+            in for the model wherever it has windows).
         noise: `combination`, `model`, `error`: the standard error, over the windows, of the
             difference of their errors; infinite where there are too few windows.
+
+    Raises:
+        ValueError: `tables` are not two of every shard.
     """
-    number = len(tables) // 2
-    filled = [table for table in tables[:number] if len(table)] or list(tables[:1])
+    evidences, spreads = of_kinds(tables, n_shards, "evidence", "spread")
+    filled = [table for table in evidences if len(table)] or list(evidences[:1])
     evidence = pd.concat(filled, ignore_index=True)
     names = list(models.root)
     error = evidence.pivot(index="unique_id", columns="model", values="error").reindex(
@@ -156,8 +164,9 @@ def pool_evidence(
     fails = (failing.fillna(1.0) == 1.0) & (pd.Index(names) != models.reference)
     records = _records(own, of_series, evaluate.shrinkage)
     table = pd.concat(records, ignore_index=True)
-    table = table.assign(usual=usual, fails=table["model"].map(fails))
-    return table, _noise(pd.concat(tables[number:], ignore_index=True), usual, models)
+    level = typical_level(of_series["level"])
+    table = table.assign(usual=usual, level=level, fails=table["model"].map(fails))
+    return table, _noise(pd.concat(spreads, ignore_index=True), usual, models)
 
 
 def _records(own: pd.DataFrame, of_series: pd.DataFrame, shrinkage: float) -> list[pd.DataFrame]:

@@ -21,7 +21,7 @@ from clepsydra.models.forecasting import candidates
 from clepsydra.models.knowledge import Knowledge
 from clepsydra.models.wall import lead_steps
 from clepsydra.origins import allowed_cutoff, first_unknown
-from clepsydra.sharding import read_series, series_hash
+from clepsydra.sharding import of_kinds, read_series, series_hash
 
 __all__ = ["check_windows", "refuse_leaks", "send_canary"]
 
@@ -37,6 +37,7 @@ def send_canary(
     cleaning: CleaningConfig,
     evaluate: EvaluateConfig,
     *files: Path,
+    n_shards: int,
 ) -> pd.DataFrame:
     """Backtest every model on a few series, with and without a changed future.
 
@@ -55,6 +56,7 @@ def send_canary(
         evaluate: how many series.
         files: of every shard its panel, then of every shard its vintages; only some series are
             read.
+        n_shards: how many there are.
 
     Returns:
         A row a model, see `models.canary.find_leaks`.
@@ -62,12 +64,13 @@ def send_canary(
     Raises:
         LeakError: a window whose cutoff is later than the task allows, or windows that judge what
             was chosen when their targets were known.
+        ValueError: `files` are not two of every shard.
     """
+    panels, all_vintages = of_kinds(files, n_shards, "panel", "vintages")
     check_windows(windows, task)
     ids = _longest(series, evaluate.canary_series)
-    number = len(files) // 2
-    panel = read_series(files[:number], ids)
-    vintages = [read_series(files[number:], ids)]
+    panel = read_series(panels, ids)
+    vintages = [read_series(all_vintages, ids)]
     its_future = future[future["unique_id"].isin(ids)]
     first = int((windows["role"] == "report").to_numpy().argmax())
     places = sorted({max(first - 1, 0), first, len(windows) - 1})

@@ -37,7 +37,7 @@ def create_pipeline(n_shards: int, has_hierarchy: bool = False) -> Pipeline:
             *(node for number in range(n_shards) for node in _champions(number)),
             *_together(n_shards),
             Node(
-                send_canary,
+                bind(send_canary, n_shards=n_shards),
                 inputs=[
                     "future",
                     "series",
@@ -160,7 +160,7 @@ def _together(n_shards: int) -> list[Node]:
     """What is made of all series."""
     pooled = [
         Node(
-            pool_evidence,
+            bind(pool_evidence, n_shards=n_shards),
             inputs=[
                 "planned_models",
                 "params:evaluate",

@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
-import pyarrow.parquet as pq
 
 from clepsydra.config import TaskConfig, WindowsConfig
 from clepsydra.pipelines.report.figures import SHOWN_SEASONS, SHOWN_SERIES
@@ -19,22 +18,30 @@ __all__ = ["pick_series", "render_page", "summarize"]
 
 
 def pick_series(
-    task: TaskConfig, explanations: pd.DataFrame, *files: Path
+    task: TaskConfig, explanations: pd.DataFrame, *files: Path, n_shards: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Of the panel and the forecasts what charts show.
 
     Args:
         task: its season is the unit of what is shown.
         explanations: of some series.
-        files: as many of the panel, which are read by column, as of published forecasts.
+        files: of every shard its panel, then those of the published forecasts: of every shard one,
+            or one of all.
+        n_shards: how many there are.
 
     Returns:
         shown_panel: the last steps of the largest series, by the sum of their values.
         shown_forecasts: of these and of those that are explained.
+
+    Raises:
+        ValueError: `files` are not so many.
     """
-    is_panel = ["y" in pq.read_schema(file).names for file in files]
-    panel = [file for file, its in zip(files, is_panel, strict=True) if its]
-    forecasts = [file for file, its in zip(files, is_panel, strict=True) if not its]
+    panel, forecasts = files[:n_shards], files[n_shards:]
+    if len(forecasts) not in (1, n_shards):
+        raise ValueError(
+            f"{len(files)} files for {n_shards} shards: the node takes the panel of every shard "
+            f"and forecasts of every shard, or of all in one file; correct its inputs"
+        )
     volume = pd.concat([_volume(file) for file in panel])
     largest = volume.sort_index().nlargest(SHOWN_SERIES).index
     shown = read_series(panel, list(largest)).sort_values(["unique_id", "ds"])

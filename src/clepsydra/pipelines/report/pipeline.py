@@ -1,5 +1,6 @@
 from kedro.pipeline import Node, Pipeline
 
+from clepsydra.binding import bind
 from clepsydra.pipelines.forecast.pipeline import published_files
 from clepsydra.pipelines.report.figures import (
     draw_champions,
@@ -19,7 +20,7 @@ def create_pipeline(n_shards: int, has_hierarchy: bool = False) -> Pipeline:
     return Pipeline(
         [
             Node(
-                pick_series,
+                bind(pick_series, n_shards=n_shards),
                 inputs=[
                     "params:task",
                     "explanations",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from clepsydra.models.planning import Estimate, choose, everything, only
 from clepsydra.models.timing import LARGEST_SAMPLE, Schedule, measure, sample, total_seconds
 from clepsydra.models.wall import lead_steps
 from clepsydra.origins import first_known, first_unknown
+from clepsydra.runners.machine import read_machine, share
 from clepsydra.sharding import read_series
 from clepsydra.timegrid import grid
 
@@ -135,11 +135,9 @@ def _schedule(
         rows = int(lengths.clip(upper=candidate.longest).sum())
         return Schedule(fits, windows, 1, 1, rows, by_rows=True)
     parts = min(n_shards, len(lengths))
-    return Schedule(fits, windows, parts, min(parts, _cores()), len(lengths))
+    return Schedule(fits, windows, parts, min(parts, _processes()), len(lengths))
 
 
-def _cores() -> int:
-    """How many this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _processes() -> int:
+    """As many as a runner would choose here, if its parameters do not say otherwise."""
+    return share(read_machine()).processes
