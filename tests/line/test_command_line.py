@@ -106,14 +106,14 @@ def test_params(line):
 
 
 def test_default_runner_is_parallel_and_can_be_changed(line):
-    assert "ProcessRunner" in line.run("--pipelines=evaluate").stdout
+    assert "ProcessRunner" in line.run("--pipelines=split", "--force").stdout
     for runner in ("SequentialRunner", "ParallelRunner"):
-        done = line.run("--pipelines=evaluate", f"--runner={runner}")
+        done = line.run("--pipelines=split", f"--runner={runner}")
         assert f" nodes, {runner}" in done.stdout
         assert "unchanged" not in done.stdout
-    options = ["--pipelines=evaluate", "--force", "--runner-params=processes=1,threads=2"]
+    options = ["--pipelines=split", "--force", "--runner-params=processes=1,threads=2"]
     assert " 1 process, " in line.run(*options).stdout
-    done = line.run("--pipelines=evaluate", "--runner-params=processes=none", check=False)
+    done = line.run("--pipelines=split", "--runner-params=processes=none", check=False)
     assert "Error: runner parameter 'processes' is 'none': it must be a whole" in done.stderr
 
 
