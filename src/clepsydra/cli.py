@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -12,11 +14,12 @@ from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
 from kedro.io import DatasetError
+from kedro.utils import load_obj
 from kedro.validation import ParameterValidationError
 from yaml.parser import ParserError
 
 from clepsydra.config.base import tidy
-from clepsydra.errors import ClepsydraError
+from clepsydra.errors import ClepsydraError, ConfigError
 
 __all__ = ["cli", "run"]
 
@@ -50,9 +53,20 @@ def _forced(callback: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(*args: Any, force: bool, **kwargs: Any) -> Any:
         if force and kwargs["runner"].startswith("clepsydra."):
             kwargs["runner_params"] = {**(kwargs["runner_params"] or {}), "force": True}
+        _check_runner_params(kwargs["runner"], kwargs["runner_params"] or {})
         return callback(*args, **kwargs)
 
     return wrapper
+
+
+def _check_runner_params(runner: str, given: dict[str, Any]) -> None:
+    cls = load_obj(runner, "kedro.runner")
+    known = [name for name in inspect.signature(cls).parameters if name != "is_async"]
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"it has: {', '.join(known) or 'none'}"
+            raise ConfigError(f"runner parameter '{name}': {cls.__name__} has none, {hint}")
 
 
 def _default_to_parallel(command: click.Command) -> click.Command:

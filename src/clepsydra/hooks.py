@@ -13,6 +13,7 @@ import logging
 import os
 import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from clepsydra.errors import ConfigError
 from clepsydra.models.planning import only
 from clepsydra.pipelines.report.gantt import draw_run
 from clepsydra.profile import NodeWatch, dependencies_of, explained, profile_table
+from clepsydra.runners.history import folder_of_records
+from clepsydra.runners.locks import nodes_held
 from clepsydra.runners.schedule import MANIFEST
 from clepsydra.structure import current_structure, follow
 from clepsydra.summary import format_summary
@@ -57,6 +60,7 @@ class LineHooks:
         self._begun: dict[str, _Begun] = {}
         self._run_started = 0.0
         self._threads: int | None = None
+        self._held = ExitStack()
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
@@ -74,6 +78,9 @@ class LineHooks:
     ) -> None:
         _check_clock(pipeline, catalog)
         _check_plan(pipeline, catalog)
+        if not _is_own(run_params):
+            names = [node.name for node in pipeline.nodes]
+            self._held.enter_context(nodes_held(names, folder_of_records(catalog)))
         os.environ[RUN_ID_VARIABLE] = os.environ.get(PARENT_RUN_VARIABLE) or run_params["run_id"]
         handle, path = tempfile.mkstemp(prefix="clepsydra-events-", suffix=".jsonl")
         os.close(handle)
@@ -125,6 +132,7 @@ class LineHooks:
     def after_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any
     ) -> None:
+        self._held.close()
         wall = time.time() - self._run_started
         profile = profile_table(self._take_events(), pipeline, os.environ[RUN_ID_VARIABLE])
         _save_profile(profile, catalog)
@@ -134,9 +142,9 @@ class LineHooks:
                 run_summary = catalog.load("run_summary")
             except DatasetError as error:
                 _LOGGER.warning("The summary of the run cannot be read: %s", error)
-        runner = run_params.get("runner", "")
-        nodes = _ran_and_skipped(pipeline, catalog) if "clepsydra.runners" in runner else None
+        nodes = _ran_and_skipped(pipeline, catalog) if _is_own(run_params) else None
         n_shards = current_structure().n_shards
+        runner = run_params.get("runner", "")
         lines = format_summary(run_summary, profile, wall, runner, n_shards, nodes)
         print(lines, flush=True)
         if run_summary:
@@ -144,6 +152,7 @@ class LineHooks:
 
     @hook_impl
     def on_pipeline_error(self, pipeline: Pipeline, catalog: Any) -> None:
+        self._held.close()
         profile = profile_table(self._take_events(), pipeline, os.environ[RUN_ID_VARIABLE])
         if len(profile):
             _save_profile(profile, catalog)
@@ -157,6 +166,11 @@ class LineHooks:
         # A node whose worker was killed has run twice.
         events = [json.loads(line) for line in lines]
         return list({event["node"]: event for event in events}.values())
+
+
+def _is_own(run_params: dict[str, Any]) -> bool:
+    """Whether the runner is this project's: they hold their nodes, and say which of them ran."""
+    return "clepsydra.runners" in run_params.get("runner", "")
 
 
 def _ran_and_skipped(pipeline: Pipeline, catalog: Any) -> tuple[int, int] | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from clepsydra.runners.locks import nodes_held
 from line_runner import Line, build_line
 
 TASK = {"freq": "MS", "season_lengths": [12], "horizon": 3}
@@ -115,6 +116,28 @@ def test_default_runner_is_parallel_and_can_be_changed(line):
     assert " 1 process, " in line.run(*options).stdout
     done = line.run("--pipelines=split", "--runner-params=processes=none", check=False)
     assert "Error: runner parameter 'processes' is 'none': it must be a whole" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--runner-params=proceses=2"], "ProcessRunner has none, did you mean 'processes'?"),
+        (["--runner-params=address=x"], "ProcessRunner has none, it has: processes, threads"),
+        (["--runner=SequentialRunner", "--runner-params=processes=2"], "it has: none"),
+    ],
+)
+def test_a_parameter_that_the_runner_does_not_have(line, options, said):
+    done = line.run(*options, check=False)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_with_kedros_own_runner_is_refused_beside_another(line):
+    line.run("--pipelines=split")
+    with nodes_held(["split.make_windows"], line.data / "00_records"):
+        done = line.run("--pipelines=split", "--runner=SequentialRunner", check=False)
+    assert done.returncode == 1
+    assert "Error: node 'split.make_windows' belongs to another run" in done.stderr
 
 
 def test_another_number_of_shards(line):

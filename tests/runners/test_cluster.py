@@ -325,6 +325,20 @@ def test_a_series_that_hangs_or_dies_is_no_others_matter_in_a_worker_with_a_nann
     }
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_workers_keep_apart_what_hangs_or_dies_in_every_run_that_they_are_given(
+    tmp_path: Path, cluster: tuple[str, list[Any]]
+) -> None:
+    for run_id in ("one", "two", "three"):
+        catalog = catalog_in(tmp_path / run_id, ["left_0", "right_0", "one", "two", "three"])
+        names = {"one": "left_0", "two": "right_0", "three": "left_0"}
+        line = Pipeline(
+            [Node(small_lines.do_in_isolation, its, name, name=name) for name, its in names.items()]
+        )
+        DaskRunner(address=cluster[0]).run(line, catalog, run_id=run_id)
+        assert values(tmp_path / run_id)["three"][0] == ["fine", "also fine"]
+
+
 def test_a_number_of_processes_is_not_that_of_another_cluster() -> None:
     with pytest.raises(ConfigError, match=r"'address' and 'processes'.*tcp://10\.0\.0\.5:8786 "):
         DaskRunner(address="tcp://10.0.0.5:8786", processes=2)

@@ -61,7 +61,7 @@ class DaskRunner(ScheduledRunner):
             import distributed  # noqa: F401
         except ModuleNotFoundError:
             raise ConfigError(
-                "DaskRunner needs the extra 'cluster': pip install 'clepsydra[cluster]'"
+                "DaskRunner needs the extra 'cluster': pip install '.[cluster]'"
             ) from None
         if address is not None and processes is not None:
             raise ConfigError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,8 @@ class JobPlugin(WorkerPlugin):
                 f"Dask worker {worker.address} has other code than the process that started the "
                 f"run: {_some(others)}. Install the same in both, and start the worker again"
             )
+        # What starts processes for models is there after the run, and so has to be its socket.
+        get_temp_dir()
         folder = tempfile.mkdtemp(prefix="clepsydra-", dir=worker.local_directory)
         token = self.name
         _workers[token] = folder, Worker(self._job, folder, is_wanted=lambda: token in _workers)

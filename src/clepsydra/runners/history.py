@@ -20,7 +20,7 @@ from kedro.pipeline.node import Node
 
 from clepsydra.errors import ClepsydraError
 from clepsydra.runners.code import Code, files_of, installed_packages
-from clepsydra.runners.contents import MISSING, Contents, is_kept, location
+from clepsydra.runners.contents import MISSING, Contents, is_kept, is_local, location
 from clepsydra.runners.values import digest, layers, texts
 from clepsydra.runners.worker import Outcome
 
@@ -30,6 +30,7 @@ __all__ = [
     "History",
     "classes_of_validators",
     "files_of_node",
+    "folder_of_records",
     "texts_of_parameters",
 ]
 
@@ -60,6 +61,14 @@ _OPENING = ("open_args_load", "open_args_save")
 _NESTED = ("dataset", "checkpoint")
 _NAMED = 3
 _WORLD = "the files of the source"
+
+
+def folder_of_records(catalog: Any) -> Path | None:
+    """Where runs tell each other which nodes they have; nothing if it is not on this machine."""
+    if RECORDS not in catalog or not is_local(catalog[RECORDS]):
+        return None
+    place = location(catalog[RECORDS])
+    return Path(place) if place else None
 
 
 class History:

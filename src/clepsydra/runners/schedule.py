@@ -20,8 +20,8 @@ from kedro.runner.runner import AbstractRunner
 
 from clepsydra.environment import EVENTS_VARIABLE, PARENT_RUN_VARIABLE, RUN_ID_VARIABLE
 from clepsydra.errors import ClepsydraError
-from clepsydra.runners.contents import Contents, is_local, location
-from clepsydra.runners.history import RECORDS, History
+from clepsydra.runners.contents import Contents
+from clepsydra.runners.history import History, folder_of_records
 from clepsydra.runners.locks import nodes_held
 from clepsydra.runners.worker import Outcome
 
@@ -111,7 +111,7 @@ class ScheduledRunner(AbstractRunner):
         self._validate_catalog(catalog)
         self._validate_nodes(nodes)
         self._set_manager_datasets(catalog)
-        with nodes_held([node.name for node in nodes], _folder_of_records(catalog)):
+        with nodes_held([node.name for node in nodes], folder_of_records(catalog)):
             self._run_held(pipeline, catalog, hook_manager, run_id)
 
     def _run_held(
@@ -133,14 +133,6 @@ class ScheduledRunner(AbstractRunner):
             _try("stop the workers", crew.stop)
             _try("keep what was read of the code", history.close)
             _try(f"save '{MANIFEST}'", lambda: _save_manifest(rows, pipeline, catalog, run_id))
-
-
-def _folder_of_records(catalog: Any) -> Path | None:
-    """Where runs tell each other which nodes they have."""
-    if RECORDS not in catalog or not is_local(catalog[RECORDS]):
-        return None
-    place = location(catalog[RECORDS])
-    return Path(place) if place else None
 
 
 def _try(what: str, action: Callable[[], None]) -> None:

@@ -32,7 +32,7 @@ def describe_run(found: dict[str, Any]) -> list[str]:
         labelled(
             "",
             f"on {_windows(verdict['report_windows'])} from {verdict['first_report_target']}, "
-            f"after all that chose them was known",
+            f"of what was chosen before them",
         ),
         *_missing_windows(found["windows"]),
     ]
