@@ -121,7 +121,7 @@ class ScheduledRunner(AbstractRunner):
         rows: list[tuple[str, str, str, str]] = []
         crew = self._crew(pipeline, catalog, run_id, hook_manager)
         try:
-            _Run(self, pipeline, catalog, history, crew, rows).to_the_end()
+            _Run(pipeline, catalog, history, crew, rows).to_the_end()
         except Exception:
             if history.keeps_records:
                 _LOGGER.warning(
@@ -148,14 +148,13 @@ class _Run:
 
     def __init__(
         self,
-        runner: ScheduledRunner,
         pipeline: Pipeline,
         catalog: Any,
         history: History,
         crew: Crew,
         rows: list[tuple[str, str, str, str]],
     ):
-        self._runner, self._pipeline, self._catalog = runner, pipeline, catalog
+        self._catalog = catalog
         self._history, self._crew, self._rows = history, crew, rows
         self._nodes = {node.name: node for node in pipeline.nodes}
         self._waits_for = {
@@ -173,6 +172,7 @@ class _Run:
             if not node.outputs and not self._waits_for[node.name]:
                 # A check, before hours are spent on what it may refuse.
                 self._paths[node.name] = sum(seconds.values())
+        self._inputs, self._outputs = pipeline.inputs(), pipeline.outputs()
         self._uses = Counter(chain.from_iterable(node.inputs for node in pipeline.nodes))
         self._ready: list[tuple[float, str]] = []
         self._reasons: dict[str, str] = {}
@@ -216,13 +216,24 @@ class _Run:
 
     def _done(self, node: Node) -> list[str]:
         """Those that now wait for nothing any more."""
-        self._runner._release_datasets(node, self._catalog, self._uses, self._pipeline)
+        self._release(node)
         free = []
         for name in self._followers[node.name]:
             self._waits_for[name].discard(node.name)
             if not self._waits_for[name]:
                 free.append(name)
         return free
+
+    def _release(self, node: Node) -> None:
+        """Let go of what no other node reads, as Kedro's runners do.
+
+        Theirs asks the whole pipeline for its ends after every node.
+        """
+        self._uses.subtract(node.inputs)
+        for names, ends in ((node.inputs, self._inputs), (node.outputs, self._outputs)):
+            for name in names:
+                if self._uses[name] < 1 and name not in ends:
+                    self._catalog.release(name)
 
     def _ended(self, name: str, outcome: Outcome | Died) -> None:
         node = self._nodes[name]
