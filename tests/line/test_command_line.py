@@ -122,7 +122,6 @@ def test_default_runner_is_parallel_and_can_be_changed(line):
     ("options", "said"),
     [
         (["--runner-params=proceses=2"], "ProcessRunner has none, did you mean 'processes'?"),
-        (["--runner-params=address=x"], "ProcessRunner has none, it has: processes, threads"),
         (["--runner=SequentialRunner", "--runner-params=processes=2"], "it has: none"),
     ],
 )

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 import yaml
 
 from line_runner import Line
+
+pytestmark = pytest.mark.e2e
 
 
 def test_what_was_tuned_is_what_forecasts(tmp_path: Path, make_line: Callable[..., Line]) -> None:

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from line_runner import Line
+
+pytestmark = pytest.mark.e2e
 
 PARIS = "Europe/Paris"
 

@@ -13,6 +13,8 @@ import yaml
 
 from line_runner import PROJECT, Line
 
+pytestmark = pytest.mark.e2e
+
 
 def test_what_takes_too_long_is_left_out_and_said(
     tmp_path: Path, make_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch
